@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -24,24 +25,26 @@ def _threads() -> set[threading.Thread]:
     }
 
 
-def _open_sockets() -> set[int]:
-    return {
-        id(item) for item in gc.get_objects() if isinstance(item, zmq.Socket) and not item.closed
-    }
+def _remember_instances(
+    monkeypatch: pytest.MonkeyPatch, kind: type, remember: Callable[[Any], object]
+) -> None:
+    original = kind.__init__
+
+    def init(self: object, *args: object, **kwargs: object) -> None:
+        original(self, *args, **kwargs)
+        remember(self)
+
+    monkeypatch.setattr(kind, "__init__", init)
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test that leaves a thread, a ZeroMQ socket or an unfinished status behind."""
     statuses: list[StatusBase] = []
-    original = StatusBase.__init__
-
-    def remember(self: StatusBase, *args: object, **kwargs: object) -> None:
-        original(self, *args, **kwargs)  # type: ignore[arg-type]
-        statuses.append(self)
-
-    monkeypatch.setattr(StatusBase, "__init__", remember)
-    threads, sockets = _threads(), _open_sockets()
+    sockets: weakref.WeakSet[zmq.Socket] = weakref.WeakSet()
+    _remember_instances(monkeypatch, StatusBase, statuses.append)
+    _remember_instances(monkeypatch, zmq.Socket, sockets.add)
+    threads = _threads()
     yield
     deadline = time.monotonic() + _GRACE
     while (left := _threads() - threads) and time.monotonic() < deadline:
@@ -49,5 +52,5 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not left, f"threads left running: {sorted(thread.name for thread in left)}"
     unfinished = [status for status in statuses if not status.done]
     assert not unfinished, f"statuses left unfinished: {unfinished}"
-    leaked = _open_sockets() - sockets
-    assert not leaked, f"{len(leaked)} ZeroMQ sockets left open"
+    leaked = [socket for socket in sockets if not socket.closed]
+    assert not leaked, f"ZeroMQ sockets left open: {leaked}"
