@@ -1,0 +1,278 @@
+"""The figures of a run: results that can be read at the size they are saved.
+
+Each function returns a matplotlib ``Figure`` that belongs to nobody: no pyplot, no global state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .alignment import HysteresisResult
+from .deficit import Estimate
+from .steps import AXES, StepClass
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Tiles", "hysteresis_figure"]
+
+# Okabe & Ito's palette: told apart by every reader, and in grey by their lightness
+_REPORTED = "#0072B2"
+_ACTUAL = "#E69F00"
+_FIRST = "#D00000"
+_MARKERS = {1: ">", -1: "<"}
+_WORDS = {1: "+", -1: "\N{MINUS SIGN}"}
+_CAPTION = (
+    "actual: sum of the registered displacements, with actual = reported at the first stop; "
+    "bars: standard error of one step"
+)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Images of a run and what lays them on the stage.
+
+    Parameters
+    ----------
+    images : mapping of int to ndarray (rows, columns)
+        Image of each event number; those of one leg an axis are enough.
+    pixel_size_nm : float
+    camera_to_stage : ndarray, shape (2, 2)
+        Takes (columns, rows) to (x, y).
+    """
+
+    images: Mapping[int, NDArray[Any]]
+    pixel_size_nm: float
+    camera_to_stage: ArrayLike = ((1.0, 0.0), (0.0, 1.0))
+
+
+def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> Figure:
+    """Draw reported − target and actual − target against position, and the tiles of one leg.
+
+    Fiedler et al. 2023, fig. 3, with the actual positions added: first steps after a reversal in
+    red, steps of unknown history open, the direction as the way the marker points.
+
+    Parameters
+    ----------
+    result : HysteresisResult
+    images : Tiles, optional
+        Adds a strip of overlaid tiles, 50 % transparent, at their actual positions, for each axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        10 by 7 inches with tiles, else 10 by 5.
+    """
+    from matplotlib.figure import Figure
+
+    axes = [a for a in range(len(AXES)) if result.steps.of_axis(a).size] or [0]
+    figure = Figure(figsize=(10.0, 7.0 if images else 5.0), layout="constrained")
+    grid = figure.add_gridspec(
+        2 if images else 1, len(axes), height_ratios=[3.0, 1.9] if images else [1.0]
+    )
+    for column, axis in enumerate(axes):
+        panel = figure.add_subplot(grid[0, column])
+        _draw_errors(panel, result, axis, letter="ab"[column])
+        if images:
+            _draw_tiles(figure.add_subplot(grid[1, column]), result, axis, images)
+    figure.legend(
+        handles=_legend(),
+        loc="outside upper center",
+        ncols=6,
+        frameon=False,
+        fontsize=8,
+        columnspacing=1.3,
+        handletextpad=0.2,
+    )
+    figure.supxlabel(_CAPTION, fontsize=8, color="0.3")
+    return figure
+
+
+def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: str) -> None:
+    name = AXES[axis]
+    rows = result.steps.of_axis(axis)
+    for quantity, color, position, stderr in (
+        ("reported", _REPORTED, result.reported, None),
+        ("actual", _ACTUAL, result.actual, result.steps.covariance[:, axis, axis]),
+    ):
+        error = 1e3 * (position - result.target)[:, axis]
+        place = result.reported[:, axis]
+        for run in _unbroken(rows, result.chain if quantity == "actual" else None):
+            stops = np.concatenate([run[:1], run + 1])
+            panel.plot(place[stops], error[stops], color=color, lw=0.7, alpha=0.45, zorder=1)
+        for row in rows:
+            if quantity == "actual" and not result.steps.accepted[row]:
+                continue
+            step_class = result.steps.step_class[row][axis]
+            face = {StepClass.FIRST: _FIRST, StepClass.UNKNOWN: "white"}.get(step_class, color)
+            panel.errorbar(
+                place[row + 1],
+                error[row + 1],
+                yerr=None if stderr is None else 1e3 * np.sqrt(stderr[row]),
+                fmt=_MARKERS[int(result.steps.direction[row, axis])],
+                ms=7 if step_class is StepClass.FIRST else 5.5,
+                mfc=face,
+                mec=color,
+                mew=1.1,
+                ecolor=color,
+                elinewidth=0.8,
+                zorder=3 if step_class is StepClass.FIRST else 2,
+            )
+    panel.axhline(0.0, color="0.6", lw=0.7, zorder=0)
+    panel.set_xlabel(f"reported {name} (µm)")
+    panel.set_ylabel(f"{name}: difference from target (nm)")
+    panel.set_title(f"({letter})  steps along {name}", loc="left", fontsize=10)
+    panel.margins(x=0.06)
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.36 * (high - low))
+    panel.text(
+        0.98,
+        0.98,
+        _deficits_in_words(result, name),
+        transform=panel.transAxes,
+        ha="right",
+        va="top",
+        ma="left",
+        fontsize=7.5,
+        family="monospace",
+        bbox={"fc": "white", "ec": "0.8", "lw": 0.6, "alpha": 0.9},
+    )
+
+
+def _unbroken(rows: NDArray[np.int64], chain: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
+    """Steps that follow each other (and share a chain of registrations)."""
+    breaks = np.diff(rows) != 1
+    if chain is not None:
+        breaks |= chain[rows[1:] + 1] != chain[rows[:-1]]
+    return [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if run.size]
+
+
+def _deficits_in_words(result: HysteresisResult, name: str) -> str:
+    lines = [f"first-step deficit of {name} (nm), 95 % interval"]
+    for deficit in result.deficits:
+        if deficit.axis == name:
+            sign = _WORDS[deficit.direction]
+            lines += [
+                f"{sign}{name} {quantity:<8} {_in_words(estimate)}"
+                for quantity, estimate in (
+                    ("actual", deficit.actual),
+                    ("reported", deficit.reported),
+                )
+            ]
+    return "\n".join(lines)
+
+
+def _in_words(estimate: Estimate) -> str:
+    if np.isnan(estimate.value):
+        return "no reversal".rjust(23)
+    if not estimate.recovered:
+        return f"> {1e3 * estimate.value:.0f} (leg too short)".rjust(23)
+    value, low, high = (f"{1e3 * v:.0f}" for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value:>5}  [{low:>5}, {high:>5}]".replace("-", "\N{MINUS SIGN}")
+
+
+def _legend() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    def mark(label: str, face: str, edge: str, marker: str = ">") -> Line2D:
+        return Line2D(
+            [], [], ls="", marker=marker, mfc=face, mec=edge, mew=1.1, ms=6.5, label=label
+        )
+
+    grey = "0.35"
+    return [
+        mark("reported \N{MINUS SIGN} target", _REPORTED, _REPORTED, "o"),
+        mark("actual \N{MINUS SIGN} target", _ACTUAL, _ACTUAL, "o"),
+        mark("step towards +", grey, grey, ">"),
+        mark("step towards \N{MINUS SIGN}", grey, grey, "<"),
+        mark("first step after a reversal", _FIRST, grey, "o"),
+        mark("history of the axis unknown", "white", grey, "o"),
+    ]
+
+
+def _leg_to_show(result: HysteresisResult, axis: int, images: Tiles) -> NDArray[np.int64]:
+    """Stops of the first leg after a reversal whose images are there; else of any steps."""
+    rows = result.steps.of_axis(axis)
+    legs: list[list[int]] = []
+    for row in rows:
+        direction = result.steps.direction[row, axis]
+        first = result.steps.step_class[row][axis] is StepClass.FIRST
+        follows = bool(legs) and row == legs[-1][-1] + 1 and not first
+        if follows and result.steps.direction[legs[-1][-1], axis] == direction:
+            legs[-1].append(int(row))
+        else:
+            legs.append([int(row)])
+
+    def stops(leg: Sequence[int]) -> NDArray[np.int64]:
+        places = np.array([leg[0], *(row + 1 for row in leg)], dtype=np.int64)
+        unbroken = result.chain[places] == result.chain[places[0]]
+        there = np.array([int(n) in images.images for n in result.seq_num[places]])
+        return places[unbroken & there]
+
+    known = [leg for leg in legs if result.steps.step_class[leg[0]][axis] is StepClass.FIRST]
+    found = [stops(leg) for leg in [*known, *legs]]
+    return next((s for s in found if s.size > 1), np.zeros(0, dtype=np.int64))
+
+
+def _draw_tiles(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) -> None:
+    """Overlay the tiles of one leg where the images say they are."""
+    from matplotlib.transforms import Affine2D
+
+    name = AXES[axis]
+    stops = _leg_to_show(result, axis, tiles)
+    if not stops.size:
+        panel.set_axis_off()
+        panel.text(0.5, 0.5, f"no images of a leg along {name}", ha="center", va="center")
+        return
+    # y is laid along the page too: the view turns by 90 degrees, so that x points down
+    order = [axis, 1 - axis]
+    scale = np.asarray(tiles.camera_to_stage, dtype=float) * tiles.pixel_size_nm * 1e-3
+    scale = scale[order]
+    corners = []
+    shown = [np.asarray(tiles.images[int(n)], dtype=float) for n in result.seq_num[stops]]
+    low, high = np.percentile(np.stack(shown), (1.0, 99.5))
+    for number, (stop, image) in enumerate(zip(stops, shown, strict=True)):
+        rows, columns = image.shape
+        centre = result.actual[stop][order]
+        matrix = np.eye(3)
+        matrix[:2, :2], matrix[:2, 2] = scale, centre
+        half = np.array([(columns, rows), (-columns, rows), (-columns, -rows), (columns, -rows)])
+        outline = centre + 0.5 * half @ scale.T
+        corners.append(outline)
+        # an opaque copy below keeps the page from shining through
+        for alpha, level in ((1.0, 0), (0.5, 1)):
+            drawn = panel.imshow(
+                image,
+                cmap="gray",
+                vmin=low,
+                vmax=high,
+                alpha=alpha,
+                zorder=level,
+                origin="lower",
+                extent=(-columns / 2, columns / 2, -rows / 2, rows / 2),
+                interpolation="antialiased",
+            )
+            drawn.set_transform(Affine2D(matrix) + panel.transData)
+        first = number == 1 and result.steps.step_class[stop - 1][axis] is StepClass.FIRST
+        edge, width, level = (_FIRST, 1.6, 3) if first else ("0.15", 0.6, 2)
+        panel.fill(*outline.T, fill=False, ec=edge, lw=width, zorder=level)
+    low_xy, high_xy = np.concatenate(corners).min(axis=0), np.concatenate(corners).max(axis=0)
+    margin = 0.02 * (high_xy - low_xy).max()
+    panel.set_xlim(low_xy[0] - margin, high_xy[0] + margin)
+    upright = (low_xy[1] - margin, high_xy[1] + margin)
+    panel.set_ylim(upright if axis == 0 else upright[::-1])
+    panel.set_aspect("equal")
+    panel.set_xlabel(f"actual {name} (µm)")
+    panel.set_ylabel(f"actual {AXES[1 - axis]} (µm)")
+    first, last = (int(n) for n in result.seq_num[stops[[0, -1]]])
+    panel.set_title(
+        f"images {first} to {last}, 50 % transparent; red: after the first step",
+        loc="left",
+        fontsize=8.5,
+    )

@@ -1,0 +1,174 @@
+"""Live analysis of a stage run: from image pairs to actual displacements and deficits.
+
+Holds no science: `analysis.registration` registers, `analysis.alignment` judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..alignment import analyse
+from ..documents import (
+    DEFICIT_KEYS,
+    DISPLACEMENT_KEYS,
+    Displacement,
+    Stop,
+    deficit_row,
+    displacement_row,
+    steps_from_rows,
+)
+from ..registration import Registration, register
+from ..steps import AXES, AxisHistory
+from .router import AnalysisRouter, Emit, Publisher, Reading, RunAnalysis
+
+__all__ = ["HysteresisAnalysis"]
+
+_DISPLACEMENT_HINTS = [
+    "axis",
+    "direction",
+    "step_class",
+    "actual_displacement_x",
+    "actual_displacement_y",
+    "confidence",
+]
+_DEFICIT_HINTS = [
+    "axis",
+    "direction",
+    "reported_deficit",
+    "actual_deficit",
+    "actual_deficit_low",
+    "actual_deficit_high",
+]
+
+
+class HysteresisAnalysis(AnalysisRouter):
+    """Registers consecutive images of every stage run and measures its first-step deficits.
+
+    Emits one "displacement" event a step and, at the end, one "deficit" event an axis and
+    direction; `analysis.alignment.result_from_documents` makes the result of them.
+
+    Parameters
+    ----------
+    emit : callable(name, document)
+    prior_sigma : float
+        How far the actual displacement may be from the reported one (standard deviation), µm.
+        The default is generous: backlash may be 1 µm.
+    min_overlap : float
+        Least share of the field that two images must share, 0..1.
+    """
+
+    def __init__(self, emit: Emit, *, prior_sigma: float = 1.0, min_overlap: float = 0.15) -> None:
+        if not prior_sigma > 0.0:
+            raise ValueError(f"prior_sigma is {prior_sigma} µm, must be positive")
+        parameters = {"prior_sigma": float(prior_sigma), "min_overlap": float(min_overlap)}
+        super().__init__(emit, name="hysteresis", parameters=parameters)
+
+    def understands(self, start: Mapping[str, Any]) -> bool:
+        """Whether the run has images with a scale, and an axis they can show."""
+        fields = start["fields"]
+        scale = all(isinstance(fields.get(key), str) for key in ("pixel_size", "camera_to_stage"))
+        axes = fields.get("axes")
+        return scale and isinstance(axes, Mapping) and any(axis in axes for axis in AXES)
+
+    def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
+        """Begin with a run."""
+        publisher.declare("displacement", DISPLACEMENT_KEYS, _DISPLACEMENT_HINTS, start["time"])
+        return _RunHysteresis(start, publisher, self._parameters)
+
+
+class _RunHysteresis(RunAnalysis):
+    def __init__(
+        self, start: Mapping[str, Any], publisher: Publisher, parameters: Mapping[str, float]
+    ) -> None:
+        self._fields = start["fields"]
+        self._raw_uid = start["uid"]
+        self._publisher = publisher
+        self._prior_sigma = parameters["prior_sigma"]
+        self._min_overlap = parameters["min_overlap"]
+        self._histories = (AxisHistory(), AxisHistory())
+        self._before: tuple[Stop, Reading] | None = None
+        self._rows: list[dict[str, Any]] = []
+
+    def reading(self, reading: Reading) -> None:
+        """Register the image of a stop with that of the stop before."""
+        stop = Stop(reading.seq_num, self._position(reading, "target"), self._position(reading))
+        if self._before is not None:
+            before, earlier = self._before
+            found = self._displacement(before, earlier, stop, reading)
+            x, y = (
+                history.advance(b - a)
+                for history, a, b in zip(self._histories, before.target, stop.target, strict=True)
+            )
+            row = displacement_row(before, stop, found, (x[0], y[0]), (x[1], y[1]))
+            self._rows.append(row)
+            self._publisher.event("displacement", row, reading.time)
+        self._before = (stop, reading)
+
+    def finish(self, time: float) -> None:
+        """Measure the deficits from what has been published."""
+        result = analyse(steps_from_rows(self._rows), raw_uid=self._raw_uid)
+        self._publisher.declare("deficit", DEFICIT_KEYS, _DEFICIT_HINTS, time)
+        for deficit in result.deficits:
+            self._publisher.event("deficit", deficit_row(deficit), time)
+
+    def _position(self, reading: Reading, which: str = "reported") -> tuple[float, float]:
+        x, y = (
+            float(self._value(reading, self._fields["axes"][axis][which]))
+            if axis in self._fields["axes"]
+            else float("nan")
+            for axis in AXES
+        )
+        return x, y
+
+    def _value(self, reading: Reading, key: str) -> Any:
+        if key not in reading.data:
+            raise ValueError(f"the run does not record {key}, which its start document names")
+        return reading.data[key]
+
+    def _displacement(
+        self, before: Stop, earlier: Reading, after: Stop, reading: Reading
+    ) -> Displacement:
+        if earlier.image is None or reading.image is None:
+            return _unknown(earlier.problem or reading.problem)
+        # (columns, rows) px to (x, y) µm
+        to_stage = np.reshape(self._value(reading, self._fields["camera_to_stage"]), (2, 2)).astype(
+            float
+        )
+        to_stage = to_stage * (float(self._value(reading, self._fields["pixel_size"])) * 1e-3)
+        expected = np.nan_to_num(np.subtract(after.reported, before.reported))
+        columns, rows = np.linalg.solve(to_stage, expected)
+        sigma = self._prior_sigma / np.sqrt(abs(np.linalg.det(to_stage)))
+        try:
+            found = register(
+                earlier.image,
+                reading.image,
+                expected=(rows, columns),
+                expected_sigma=sigma,
+                min_overlap=self._min_overlap,
+            )
+        except ValueError as error:
+            # one blank image costs its two steps, not the run
+            return _unknown(str(error))
+        if not np.isfinite(found.covariance).all():
+            return Displacement(np.full(2, np.nan), np.full((2, 2), np.nan), found)
+        covariance = to_stage @ found.covariance[::-1, ::-1] @ to_stage.T
+        return Displacement(to_stage @ found.shift[::-1], covariance, found)
+
+
+def _unknown(problem: str) -> Displacement:
+    nothing = np.full(2, np.nan)
+    registration = Registration(
+        shift=nothing,
+        covariance=np.full((2, 2), np.nan),
+        confidence=0.0,
+        overlap=0.0,
+        accepted=False,
+        reason=f"refused: {problem}",
+        ncc=0.0,
+        peak_ratio=1.0,
+        prior_z=0.0,
+    )
+    return Displacement(nothing, registration.covariance, registration)
