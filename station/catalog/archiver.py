@@ -1,0 +1,161 @@
+"""The archiver: whatever the journal holds and the catalog lacks, it sends.
+
+A thread of the catalog service. It looks at the journal's folders five times a second, follows
+each run that grows, gives a stop document to a run whose writer is gone, and sends again what
+failed, later and later. One run that cannot be archived is set aside and never stops the others.
+"""
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from station.catalog.client import connect
+from station.catalog.feed import RunFeed, forget_aside, is_archived, set_aside
+from station.catalog.layout import Layout
+from station.journal import JournalError, RunSummary, summarize
+
+_PERIOD_S = 0.2
+_TURN = 500  # documents a run may send before the next run has its turn
+_TRIES = 5
+_LONGEST_PAUSE_S = 60.0
+_SETTLED_S = 2.0  # a folder that changed later than this may change again within its time stamp
+_GARBAGE_S = 3600.0  # age of an unfinished replacement that nobody writes any more
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Job:
+    run: RunSummary
+    inode: int
+    feed: RunFeed | None = None
+    tries: int = 0
+    not_before: float = field(default=0.0)
+
+
+class Archiver:
+    """Follows a journal and feeds the catalog.
+
+    Parameters
+    ----------
+    layout : Layout
+        The data folder.
+    uri : str
+        Address of the Tiled server.
+    """
+
+    def __init__(self, layout: Layout, uri: str) -> None:
+        self._layout = layout
+        self._uri = uri
+        self._containers: dict[str, Any] = {}
+        self._jobs: dict[str, _Job] = {}
+        self._seen: dict[Path, int] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="archiver", daemon=True)
+
+    def start(self) -> None:
+        """Begin; runs that were set aside have another chance."""
+        forget_aside(self._layout)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End; what is not sent yet is sent by the next service.
+
+        Parameters
+        ----------
+        timeout : float
+            How long to wait for the request under way, in seconds.
+        """
+        self._ended.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                if not self._containers:
+                    root = connect(self._uri, self._layout.api_key())
+                    self._containers = {name: root[name] for name in ("raw", "analysis")}
+                self.step()
+            except Exception:
+                _log.exception("the archiver goes on after an error")
+                self._ended.wait(1.0)
+            self._ended.wait(_PERIOD_S)
+
+    def step(self) -> None:
+        """Look once, and give every run that waits its turn."""
+        self._look()
+        for uid, job in sorted(self._jobs.items(), key=lambda item: item[1].run.time):
+            if self._ended.is_set():
+                return
+            if time.monotonic() >= job.not_before and self._serve(job):
+                del self._jobs[uid]
+
+    def _look(self) -> None:
+        """Note the runs in folders that have changed."""
+        for month in sorted(self._layout.journal.glob("[0-9]*/[0-9]*")):
+            changed = month.stat().st_mtime_ns
+            if self._seen.get(month) == changed:
+                continue
+            with os.scandir(month) as entries:
+                for entry in entries:
+                    self._consider(entry)
+            if time.time_ns() - changed > _SETTLED_S * 1e9:
+                self._seen[month] = changed
+
+    def _consider(self, entry: os.DirEntry[str]) -> None:
+        if entry.name.startswith("."):
+            if time.time() - entry.stat().st_mtime > _GARBAGE_S:
+                _remove_garbage(Path(entry.path))
+            return
+        if not entry.name.endswith(".jsonl"):
+            return
+        uid = entry.name.removesuffix(".jsonl")
+        job = self._jobs.get(uid)
+        if job is not None and job.inode == entry.inode():
+            return
+        path = Path(entry.path)
+        if not is_archived(self._layout, path):
+            self._jobs[uid] = _Job(summarize(path), entry.inode())
+
+    def _serve(self, job: _Job) -> bool:
+        """Give a run its turn; tell whether it needs no more of them."""
+        try:
+            if job.run.problem is not None:
+                raise JournalError(job.run.problem)
+            if job.feed is None:
+                container = self._containers[job.run.purpose]
+                job.feed = RunFeed(self._layout, job.run, container)
+            return job.feed.step(_TURN)
+        except FileNotFoundError:
+            _log.warning("the journal of run %s was removed before it was archived", job.run.uid)
+            return True
+        except JournalError as error:
+            set_aside(self._layout, job.run, str(error))
+            return True
+        except Exception as error:
+            return self._failed(job, error)
+
+    def _failed(self, job: _Job, error: Exception) -> bool:
+        from httpx import TransportError
+
+        job.feed = None
+        job.tries += 1
+        pause = min(2.0 ** (job.tries - 1), _LONGEST_PAUSE_S)
+        job.not_before = time.monotonic() + pause
+        if job.tries >= _TRIES and not isinstance(error, TransportError):
+            set_aside(self._layout, job.run, f"{type(error).__name__}: {error}")
+            return True
+        _log.warning("run %s again in %.0f s", job.run.uid, pause, exc_info=error)
+        return False
+
+
+def _remove_garbage(path: Path) -> None:
+    """Remove the unfinished replacement of a run, if the process that wrote it is gone."""
+    from station.journal import being_written
+
+    if not being_written(path):
+        path.unlink(missing_ok=True)
+        _log.info("removed %s, which was never finished", path)
