@@ -19,6 +19,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, plan
 
 from analysis.alignment import HysteresisResult
+from devices.goniometer import Axis
 from devices.microscope import Microscope
 
 __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
@@ -208,7 +209,7 @@ def hysteresis(
         for name, mover in movers.items():
             for target in hysteresis_targets(starts[name], step, steps, repeats):
                 yield from bps.checkpoint()
-                yield from bps.mv(mover, target)
+                yield from _step(mover, target)
                 if settle_time:
                     yield from bps.sleep(settle_time)
                 yield from bps.trigger_and_read([tem.camera, tem.goniometer])
@@ -227,6 +228,18 @@ def hysteresis(
     if analysis is None:
         return HysteresisRun(uid, None)
     return HysteresisRun(uid, (yield from _result(analysis, uid)))
+
+
+def _step(mover: Axis, target: float) -> MsgGenerator[None]:
+    """Move, and make sure that the move was not cut short by a pause."""
+    yield from bps.mv(mover, target)
+    sent = yield from bps.rd(mover.target, default_value=target)
+    if not math.isclose(sent, target, abs_tol=10.0**-mover.precision):
+        raise RuntimeError(
+            f"{mover.name} was stopped at {sent:.{mover.precision}f} {mover.egu} on its way to "
+            f"{target:.{mover.precision}f} {mover.egu}: the history of the axis is broken, run the "
+            "experiment again"
+        )
 
 
 def _result(analysis: LiveResults, uid: str) -> MsgGenerator[HysteresisResult]:

@@ -12,6 +12,8 @@ import pytest
 import zmq
 from ophyd.status import StatusBase
 
+pytest_plugins = ["microscope_bench"]
+
 # Threads that libraries start once and keep for the whole process.
 _LIBRARY_THREADS = ("bluesky-run-engine", "ThreadPoolExecutor", "asyncio_", "pytest_timeout")
 _GRACE = 2.0  # seconds that a thread may take to end after its owner was closed

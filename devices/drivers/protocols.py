@@ -20,6 +20,7 @@ __all__ = [
     "AxisSpecification",
     "CameraDriver",
     "CameraSettings",
+    "CameraState",
     "ColumnDriver",
     "ColumnState",
     "Frame",
@@ -41,7 +42,11 @@ class AxisSpecification:
     speed : float
         Greatest speed, in `unit` per second.
     settling_time : float
-        Seconds from the end of the motion to a stage at rest, start-up delay included.
+        Seconds from the first report of an axis at rest until the stage is at rest and its
+        reported position up to date.
+    tolerance : float
+        How far from its target an axis at rest may report itself and still count as arrived, in
+        `unit`; more than its backlash and noise, less than any move that failed.
     """
 
     unit: str
@@ -49,6 +54,7 @@ class AxisSpecification:
     upper: float
     speed: float
     settling_time: float
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,11 @@ class StageReading:
 
 
 class StageDriver(Protocol):
-    """A stage. `stop` may be called from another thread at any time; all else one at a time."""
+    """A stage. `stop` may be called from another thread at any time; all else one at a time.
+
+    `read` is served on the thread that carries all commands: the driver of an instrument that
+    takes longer than a millisecond to answer returns its latest reading, with the time of that.
+    """
 
     @property
     def axes(self) -> Mapping[str, AxisSpecification]:
@@ -98,7 +108,11 @@ class StageDriver(Protocol):
         ...
 
     def start_move(self, targets: Mapping[str, float]) -> float:
-        """Start moving the named axes together and return the expected duration in seconds."""
+        """Start moving the named axes together and return the expected duration in seconds.
+
+        The other axes go on with what they do. The duration runs from the command to the end of
+        the motion.
+        """
         ...
 
     def stop(self) -> None:
@@ -120,6 +134,29 @@ class CameraSettings:
 
     shape: tuple[int, int]
     dwell_time: float
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """The camera's settings and what is known of its images.
+
+    Parameters
+    ----------
+    time : float
+        Seconds since the epoch, the instrument's clock.
+    settings : CameraSettings
+        The settings in force.
+    camera_to_stage : tuple of tuple of float, shape (2, 2)
+        Takes a displacement in the image (columns, rows) times the pixel size to one of the
+        stage (x, y).
+    electrons_per_pixel : float
+        Dose; NaN where the instrument does not know it.
+    """
+
+    time: float
+    settings: CameraSettings
+    camera_to_stage: tuple[tuple[float, float], tuple[float, float]]
+    electrons_per_pixel: float
 
 
 @dataclass(frozen=True)
@@ -154,8 +191,8 @@ class CameraDriver(Protocol):
         """Allowed ranges: ``rows``, ``columns`` (pixels) and ``dwell_time`` (seconds)."""
         ...
 
-    def read(self) -> CameraSettings:
-        """The settings in force."""
+    def read(self) -> CameraState:
+        """The settings in force; as quick as `StageDriver.read`."""
         ...
 
     def configure(self, settings: CameraSettings) -> None:
@@ -167,7 +204,7 @@ class CameraDriver(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the frame being scanned; its `acquire` raises. From any thread."""
+        """End the frame being scanned, if any: `acquire` raises `CancelledError`. Any thread."""
         ...
 
 
@@ -177,6 +214,8 @@ class ColumnState:
 
     Parameters
     ----------
+    time : float
+        Seconds since the epoch, the instrument's clock.
     magnification : float
         Nominal magnification.
     field_of_view : float
@@ -189,6 +228,7 @@ class ColumnState:
         Accelerating voltage, volts.
     """
 
+    time: float
     magnification: float
     field_of_view: float
     beam_blank: bool
@@ -205,7 +245,7 @@ class ColumnDriver(Protocol):
         ...
 
     def read(self) -> ColumnState:
-        """The state of the column."""
+        """The state of the column; as quick as `StageDriver.read`."""
         ...
 
     def set_magnification(self, magnification: float) -> None:

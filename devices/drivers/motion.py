@@ -1,0 +1,265 @@
+"""The stage as a server offers it: limits, motion watched to its end, and a stop that always works.
+
+The server decides when a move is over, not the client: all axes report rest, stay at rest for
+their settling time, and are where they were sent. Leginon, instamatic and supertem each wait for a
+*stable* idle because a JEOL stage may report rest just after the command and at each reversal.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devices.drivers.arguments import finite_number, no_others, within
+from devices.drivers.protocols import StageDriver, StageReading
+from devices.units import Unit, unit_of
+from devices.wire import (
+    Access,
+    BusyError,
+    Call,
+    CancelledError,
+    Command,
+    InstrumentError,
+    RefusedError,
+    Result,
+)
+
+__all__ = ["StageService"]
+
+_OVERDUE_FACTOR = 2.0  # a move that takes twice its time and _OVERDUE_S is not coming to an end
+_OVERDUE_S = 10.0
+
+
+@dataclass
+class _Move:
+    """A move under way; the first reason given for ending it before its time is kept."""
+
+    targets: Mapping[str, float]
+    reason: str = ""
+
+    def end(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+
+class StageService:
+    """Commands ``stage.read``, ``stage.move`` and ``stage.stop``, and telemetry ``stage.position``.
+
+    Parameters
+    ----------
+    driver : StageDriver
+        The stage.
+    poll_s : float
+        Seconds between two readings while the stage moves; a JEOL goniometer wants 0.3.
+    """
+
+    name = "stage"
+
+    def __init__(self, driver: StageDriver, *, poll_s: float = 0.05) -> None:
+        self._driver = driver
+        self._poll_s = poll_s
+        self._one_at_a_time = threading.Lock()
+        self._moves: list[_Move] = []
+        self._moves_lock = threading.Condition()
+        self._never = threading.Event()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the axes with their units, limits (SI) and speeds."""
+        return {
+            "axes": {
+                name: {
+                    "unit": axis.unit,
+                    "lower": axis.lower,
+                    "upper": axis.upper,
+                    "speed": axis.speed,
+                    "settling_time": axis.settling_time,
+                    "tolerance": axis.tolerance,
+                }
+                for name, axis in self._driver.axes.items()
+            }
+        }
+
+    def commands(self) -> Mapping[str, Command]:
+        """Return the commands by verb."""
+        return {
+            "read": Command(run=self._read, access=Access.READ, inline=True),
+            "move": Command(run=self._move, access=Access.MOTION, check=self._check, long=True),
+            "stop": Command(run=self._stop, access=Access.STOP),
+        }
+
+    def telemetry(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
+        """Return what is published while nobody asks."""
+        return {"stage.position": self._snapshot}
+
+    def make_safe(self) -> None:
+        """Stop the stage: whoever moved it has gone."""
+        self._halt("the client that moved it has gone")
+
+    def _snapshot(self) -> dict[str, Any]:
+        return _values(self._reading())
+
+    def _reading(self) -> StageReading:
+        with self._one_at_a_time:
+            return self._driver.read()
+
+    def _read(self, call: Call) -> Result:
+        no_others(call.args, "stage.read")
+        return Result(self._snapshot())
+
+    def _stop(self, call: Call) -> Result:
+        self._halt(f"stopped by {call.client}")
+        return Result({})
+
+    def _halt(self, reason: str) -> None:
+        with self._moves_lock:
+            for move in self._moves:
+                move.end(reason)
+        self._driver.stop()
+
+    def _check(self, args: dict[str, Any]) -> None:
+        no_others(args, "stage.move", "targets")
+        targets = args.get("targets")
+        axes = self._driver.axes
+        if not isinstance(targets, dict) or not targets:
+            raise RefusedError(
+                "stage.move has no targets: give {axis: target}, the axes are " + ", ".join(axes)
+            )
+        for name, target in targets.items():
+            if name not in axes:
+                raise RefusedError(
+                    f"stage has no axis {name!r}: choose among {', '.join(axes)} and move again"
+                )
+            axis = axes[name]
+            unit = unit_of(axis.unit)
+            number = finite_number(f"{name} target", target, unit)
+            within(f"{name} target", number, (axis.lower, axis.upper), unit)
+        with self._moves_lock:
+            self._refuse_busy(targets)
+
+    def _refuse_busy(self, targets: Mapping[str, float]) -> None:
+        going_on = [move for move in self._moves if not move.reason]
+        busy = sorted({name for move in going_on for name in move.targets} & set(targets))
+        if busy:
+            raise BusyError(
+                f"{', '.join(busy)} is moving: wait for its end, or stop the stage first"
+            )
+
+    def _move(self, call: Call) -> Result:
+        targets = {name: float(target) for name, target in call.args["targets"].items()}
+        move = _Move(targets)
+        with self._moves_lock:
+            self._refuse_busy(targets)
+            self._moves.append(move)
+        try:
+            self._await_stopped(call, move)
+            with self._one_at_a_time:
+                begun = self._driver.read().time
+                expected = self._driver.start_move(targets)
+            reading = self._watch(call, move, begun, expected)
+        except InstrumentError as error:
+            # Which axes have started is unknown now: none goes on unwatched.
+            self._halt(f"{_list(targets)} failed: {error}")
+            raise
+        finally:
+            with self._moves_lock:
+                self._moves.remove(move)
+                self._moves_lock.notify_all()
+        if call.operation is not None and call.operation.cancelled.is_set():
+            move.end("cancelled by its client")  # unless a stop said so with a better reason
+        self._verify(move, reading)
+        return Result(_values(reading))
+
+    def _await_stopped(self, call: Call, move: _Move) -> None:
+        """Let earlier moves of the same axes, which were stopped, come to rest first."""
+
+        def at_rest() -> bool:
+            earlier = self._moves[: self._moves.index(move)]
+            return not any(set(other.targets) & set(move.targets) for other in earlier)
+
+        with self._moves_lock:
+            rested = self._moves_lock.wait_for(lambda: move.reason or at_rest(), _OVERDUE_S)
+        if call.operation is not None and call.operation.cancelled.is_set():
+            move.end("cancelled by its client")
+        if move.reason:
+            raise CancelledError(f"{_list(move.targets)} not moved: {move.reason}")
+        if not rested:
+            raise BusyError(
+                f"{_list(move.targets)} still not at rest {_OVERDUE_S:g} s after a stop: look at "
+                "the stage, then move again"
+            )
+
+    def _watch(self, call: Call, move: _Move, begun: float, expected: float) -> StageReading:
+        """Follow a move to its end and return the last reading."""
+        axes = {name: self._driver.axes[name] for name in move.targets}
+        settling = max(axis.settling_time for axis in axes.values())
+        overdue = begun + _OVERDUE_FACTOR * expected + settling + _OVERDUE_S
+        operation = call.operation
+        seen_moving, halted, rest_since = False, False, None
+        while True:
+            cancelled = operation is not None and operation.cancelled.is_set()
+            if not halted and (cancelled or move.reason):
+                # Once more after a stop: it may have come just before the move was started.
+                self._driver.stop()
+                halted = True
+            reading = self._reading()
+            if any(reading.axes[name].moving for name in axes):
+                seen_moving, rest_since = True, None
+            elif rest_since is None and (seen_moving or halted or reading.time >= begun + expected):
+                rest_since = reading.time
+            elif rest_since is not None and reading.time >= rest_since + settling:
+                break
+            if reading.time > overdue:
+                raise InstrumentError(
+                    f"{_list(axes)} still moving after {reading.time - begun:.1f} s where "
+                    f"{expected:.1f} s were expected: stage stopped; look at it, then move again"
+                )
+            if operation is not None:
+                elapsed = reading.time - begun
+                remaining = max(0.0, expected + settling - elapsed)
+                operation.progress(**_values(reading), elapsed=elapsed, remaining=remaining)
+            self._never.wait(self._poll_s)
+        return reading
+
+    def _verify(self, move: _Move, reading: StageReading) -> None:
+        for name in move.targets:
+            axis = self._driver.axes[name]
+            unit = unit_of(axis.unit)
+            position, target = reading.axes[name].position, move.targets[name]
+            if abs(position - target) <= axis.tolerance:
+                continue
+            where = f"{_show(unit, position)} on its way to {_show(unit, target)}"
+            if move.reason:
+                raise CancelledError(f"{name} ended at {where}: {move.reason}")
+            raise InstrumentError(
+                f"{name} came to rest at {where}, further off than {_show(unit, axis.tolerance)}: "
+                "see that nothing blocks the stage, then move again"
+            )
+        if move.reason:
+            raise InstrumentError(
+                f"{_list(move.targets)} ended before the move was over: {move.reason}"
+            )
+
+
+def _values(reading: StageReading) -> dict[str, Any]:
+    return {
+        "time": reading.time,
+        "axes": {
+            name: {
+                "position": axis.position,
+                "target": axis.target,
+                "moving": axis.moving,
+                "direction": axis.direction,
+                "travel": axis.travel,
+            }
+            for name, axis in reading.axes.items()
+        },
+    }
+
+
+def _show(unit: Unit, value: float) -> str:
+    return unit.show(unit.from_si(value))
+
+
+def _list(axes: Mapping[str, object]) -> str:
+    return ", ".join(axes)

@@ -1,0 +1,317 @@
+"""A simulated TEM behind the driver protocols: `sim`'s stage, specimen and imaging on one clock.
+
+Everything takes the time that it takes in a microscope, on the instrument's own clock: moves,
+frames and the age of a reported position. The hidden truth, where the stage really is, is offered
+to tests and benchmarks as `SimulatedTEM.truth` and to no command.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.drivers.protocols import (
+    AxisReading,
+    AxisSpecification,
+    CameraSettings,
+    CameraState,
+    ColumnState,
+    Frame,
+    StageReading,
+)
+from devices.wire import CancelledError, InstrumentError
+from sim.clock import Clock, ScaledClock
+from sim.imaging import ScanSettings, acquire, collected_electrons, field_of_view
+from sim.specimen import ProceduralSpecimen, Specimen
+from sim.stage import AXES, AxisParameters, Stage, StageParameters
+from sim.stage import profile as stage_profile
+
+__all__ = ["SimulatedCamera", "SimulatedColumn", "SimulatedStage", "SimulatedTEM"]
+
+# A 512 x 512 frame in 0.45 s, and with 250 pA the dose of a survey image: 400 electrons a pixel.
+_DWELL_TIME = 1.6e-6
+_BEAM_CURRENT = 250e-12
+# "Reached" in the field: 150 nm and 1e-3 rad (Leginon's jeol.cfg, instamatic).
+_ARRIVED = {"m": 150e-9, "rad": 1e-3}
+
+
+class SimulatedTEM:
+    """A microscope with a five-axis goniometer, a scanning camera and a column.
+
+    Parameters
+    ----------
+    profile : str or StageParameters
+        Kind of stage: ``"ideal"``, ``"jeol-like"``, ``"tfs-like"``, or its parameters.
+    specimen : Specimen, optional
+        What is in the holder; a procedural texture of `seed` by default.
+    seed : int
+        The same seed, commands and times give the same readings and frames.
+    clock : Clock, optional
+        The instrument's time; real time by default.
+    scan_rotation : float
+        Radians.
+    """
+
+    def __init__(
+        self,
+        profile: str | StageParameters = "jeol-like",
+        specimen: Specimen | None = None,
+        seed: int = 0,
+        clock: Clock | None = None,
+        *,
+        scan_rotation: float = 0.0,
+    ) -> None:
+        clock = ScaledClock() if clock is None else clock
+        specimen = ProceduralSpecimen(seed) if specimen is None else specimen
+        parameters = stage_profile(profile) if isinstance(profile, str) else profile
+        self._truth = Stage(parameters, seed=seed, start_time=clock.now())
+        self._stage = SimulatedStage(self._truth, clock)
+        self._column = SimulatedColumn(clock)
+        self._camera = SimulatedCamera(
+            self._truth,
+            specimen,
+            self._column,
+            clock,
+            seed=seed,
+            rotation=scan_rotation,
+        )
+        # What numba compiles is compiled now, not while a client waits for its first reading.
+        self._stage.read()
+        specimen.sample(np.zeros(1), np.zeros(1))
+
+    @property
+    def stage(self) -> SimulatedStage:
+        """The stage's driver."""
+        return self._stage
+
+    @property
+    def camera(self) -> SimulatedCamera:
+        """The camera's driver."""
+        return self._camera
+
+    @property
+    def column(self) -> SimulatedColumn:
+        """The column's driver."""
+        return self._column
+
+    @property
+    def truth(self) -> Stage:
+        """Where the specimen really is; for tests and benchmarks only."""
+        return self._truth
+
+
+class SimulatedStage:
+    """`StageDriver` over `sim.stage.Stage`; see `devices.drivers.protocols`."""
+
+    def __init__(self, stage: Stage, clock: Clock) -> None:
+        self._stage = stage
+        self._clock = clock
+        # One command at a time: the stage wants them in the order of their times.
+        self._lock = threading.Lock()
+        self._axes = MappingProxyType(
+            {name: _specification(axis) for name, axis in stage.parameters.axes.items()}
+        )
+
+    @property
+    def axes(self) -> Mapping[str, AxisSpecification]:
+        """The five axes."""
+        return self._axes
+
+    def read(self) -> StageReading:
+        """Return what the stage's controller reports now."""
+        with self._lock:
+            readback = self._stage.readback(self._clock.now())
+        return StageReading(
+            time=readback.time,
+            axes={
+                name: AxisReading(
+                    position=float(readback.position[i]),
+                    target=float(readback.target[i]),
+                    moving=bool(readback.moving[i]),
+                    direction=int(readback.direction[i]),
+                    travel=float(readback.travel[i]),
+                )
+                for i, name in enumerate(AXES)
+            },
+        )
+
+    def start_move(self, targets: Mapping[str, float]) -> float:
+        """Start a move and return its duration, until the sensors show its end."""
+        with self._lock:
+            now = self._clock.now()
+            try:
+                end = self._stage.command(targets, now)
+            except ValueError as error:
+                raise InstrumentError(str(error)) from error
+        return end - now + self._stage.parameters.readback_lag
+
+    def stop(self) -> None:
+        """Brake all axes."""
+        with self._lock:
+            self._stage.stop(self._clock.now())
+
+
+class SimulatedColumn:
+    """`ColumnDriver` of a column without aberrations or memory."""
+
+    _limits = MappingProxyType({"magnification": (1e3, 2e6), "image_shift": (-5e-6, 5e-6)})
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._magnification = 50_000.0
+        self._image_shift = (0.0, 0.0)
+        self._blanked = False
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """Ranges of magnification and image shift."""
+        return self._limits
+
+    def read(self) -> ColumnState:
+        """Return the state of the column."""
+        with self._lock:
+            return ColumnState(
+                time=self._clock.now(),
+                magnification=self._magnification,
+                field_of_view=field_of_view(self._magnification),
+                beam_blank=self._blanked,
+                image_shift=self._image_shift,
+                high_tension=200e3,
+            )
+
+    def set_magnification(self, magnification: float) -> None:
+        """Choose a magnification."""
+        with self._lock:
+            self._magnification = magnification
+
+    def set_image_shift(self, x: float, y: float) -> None:
+        """Shift the field."""
+        with self._lock:
+            self._image_shift = (x, y)
+
+    def blank(self, blanked: bool) -> None:
+        """Blank or unblank the beam."""
+        with self._lock:
+            self._blanked = blanked
+
+
+class SimulatedCamera:
+    """`CameraDriver` that scans the specimen at the actual position of the stage.
+
+    Parameters
+    ----------
+    stage : Stage
+        Knows where the specimen is.
+    specimen : Specimen
+        What is there to be seen.
+    column : SimulatedColumn
+        Magnification, image shift and blanker.
+    clock : Clock
+        The instrument's time.
+    seed : int
+        Of the noise.
+    rotation : float
+        Scan rotation, radians.
+    """
+
+    _limits = MappingProxyType(
+        {"rows": (16.0, 4096.0), "columns": (16.0, 4096.0), "dwell_time": (50e-9, 1e-3)}
+    )
+
+    def __init__(
+        self,
+        stage: Stage,
+        specimen: Specimen,
+        column: SimulatedColumn,
+        clock: Clock,
+        *,
+        seed: int,
+        rotation: float,
+    ) -> None:
+        self._stage = stage
+        self._specimen = specimen
+        self._column = column
+        self._clock = clock
+        self._seed = seed
+        self._rotation = rotation
+        self._settings = CameraSettings(shape=(512, 512), dwell_time=_DWELL_TIME)
+        self._frames = 0
+        self._scanning = threading.Lock()
+        self._abort = threading.Event()
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """Ranges of rows, columns and dwell time."""
+        return self._limits
+
+    def read(self) -> CameraState:
+        """Return the settings in force."""
+        cos, sin = math.cos(self._rotation), math.sin(self._rotation)
+        return CameraState(
+            time=self._clock.now(),
+            settings=self._settings,
+            camera_to_stage=((cos, -sin), (sin, cos)),
+            electrons_per_pixel=collected_electrons(self._settings.dwell_time, _BEAM_CURRENT),
+        )
+
+    def configure(self, settings: CameraSettings) -> None:
+        """Put `settings` in force for the next frame."""
+        self._settings = settings
+
+    def acquire(self) -> Frame:
+        """Scan one frame: takes its time on the clock, then shows what was under the beam."""
+        with self._scanning:
+            self._abort.clear()
+            settings, column = self._settings, self._column.read()
+            scan = ScanSettings(
+                shape=settings.shape,
+                field_of_view=column.field_of_view,
+                dwell_time=settings.dwell_time,
+                electrons_per_pixel=collected_electrons(settings.dwell_time, _BEAM_CURRENT),
+                rotation=self._rotation,
+            )
+            start = self._clock.now()
+            if self._clock.wait(scan.frame_time, self._abort):
+                raise CancelledError("the frame was aborted: acquire again for a whole one")
+            self._frames += 1
+            image = acquire(
+                self._specimen,
+                self._position,
+                scan,
+                start_time=start,
+                rng=np.random.default_rng([self._seed, self._frames]),
+                blanked=column.beam_blank,
+                image_shift=column.image_shift,
+            )
+        return Frame(
+            image=image,
+            start_time=start,
+            end_time=start + scan.frame_time,
+            field_of_view=scan.field_of_view,
+            metadata={"frame": self._frames},
+        )
+
+    def abort(self) -> None:
+        """End the frame being scanned."""
+        self._abort.set()
+
+    def _position(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._stage.actual(times)[:, :2]
+
+
+def _specification(axis: AxisParameters) -> AxisSpecification:
+    noise = axis.motor_noise + axis.motor_quantum + axis.readback_noise + axis.readback_quantum
+    return AxisSpecification(
+        unit=axis.unit,
+        lower=axis.lower,
+        upper=axis.upper,
+        speed=axis.speed,
+        settling_time=0.0,
+        tolerance=max(_ARRIVED[axis.unit], 2.0 * axis.reported_backlash + 6.0 * noise),
+    )
