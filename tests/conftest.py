@@ -39,6 +39,16 @@ def _remember_instances(
     monkeypatch.setattr(kind, "__init__", init)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _zero_copy() -> None:
+    """Start the thread with which pyzmq frees what was sent without a copy; it stays for good."""
+    with zmq.Context() as context, context.socket(zmq.PAIR) as a, context.socket(zmq.PAIR) as b:
+        a.bind("inproc://zero-copy")
+        b.connect("inproc://zero-copy")
+        a.send(bytes(1 << 17), copy=False)
+        b.recv()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test that leaves a thread, a ZeroMQ socket or an unfinished status behind."""

@@ -242,6 +242,53 @@ def test_a_stop_ends_the_move_and_names_who_stopped_it() -> None:
     assert "x ended at 0 µm on its way to 5 µm: stopped by ana" in str(outcome[0])
 
 
+class CoastingStage(ScriptedStage):
+    """A stage that goes on after a stop until the test lets it rest."""
+
+    def __init__(self) -> None:
+        super().__init__(forever=True)
+        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        self.stops += 1
+        self.stopped.set()
+
+    def rest(self) -> None:
+        self.forever = False
+        self.left = dict.fromkeys(self.axes, 0)
+
+
+def test_a_move_after_a_stop_waits_for_the_stage_to_come_to_rest() -> None:
+    stage = CoastingStage()
+    bench = Bench(stage)
+    first, _ = in_thread(bench.move, x=5 * MICRON)
+    assert stage.busy.wait(1)
+    bench.call("stage.stop")
+    second, outcome = in_thread(bench.move, x=1 * MICRON)
+    second.join(0.05)
+    assert stage.moves == [{"x": 5 * MICRON}]
+    stage.rest()
+    first.join(1)
+    second.join(1)
+    assert outcome[0].values["axes"]["x"]["position"] == 1 * MICRON
+
+
+def test_a_stop_ends_a_move_that_waits_for_the_stage_to_come_to_rest() -> None:
+    stage = CoastingStage()
+    bench = Bench(stage)
+    first, _ = in_thread(bench.move, x=5 * MICRON)
+    assert stage.busy.wait(1)
+    bench.call("stage.stop")
+    second, outcome = in_thread(bench.move, x=1 * MICRON)
+    second.join(0.05)
+    bench.call("stage.stop")
+    stage.rest()
+    first.join(1)
+    second.join(1)
+    assert isinstance(outcome[0], CancelledError)
+    assert stage.moves == [{"x": 5 * MICRON}]
+
+
 def test_a_cancelled_move_stops_the_stage() -> None:
     bench, told = Bench(ScriptedStage(forever=True)), Told()
     thread, outcome = in_thread(bench.move, told, x=5 * MICRON)

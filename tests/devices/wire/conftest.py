@@ -152,16 +152,6 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 2.0) -> bool:
     return True
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _zero_copy() -> None:
-    """Start the thread with which pyzmq frees what was sent without a copy; it stays for good."""
-    with zmq.Context() as context, context.socket(zmq.PAIR) as a, context.socket(zmq.PAIR) as b:
-        a.bind("inproc://zero-copy")
-        b.connect("inproc://zero-copy")
-        a.send(bytes(1 << 17), copy=False)
-        b.recv()
-
-
 @pytest.fixture
 def eventually() -> Callable[..., bool]:
     return wait_for

@@ -1,0 +1,129 @@
+"""Settings: where they come from, and what a wrong one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from station.settings import SettingsError, load_settings, settings_file
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory and an empty user configuration."""
+    for name in ("TWINSCOPE_SETTINGS", "TWINSCOPE_DATA", "TWINSCOPE_TEM__SEED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "twinscope.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message(**kwargs: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**kwargs)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_everything_has_a_default():
+    settings = load_settings()
+    assert settings.tem.driver == "simulated"
+    assert settings.tem.specimen == "procedural"
+    assert settings.data.is_absolute()
+
+
+def test_the_file_of_the_working_directory_is_found(elsewhere: Path):
+    write(elsewhere, '[tem]\nprofile = "ideal"\n')
+    assert load_settings().tem.profile == "ideal"
+
+
+def test_the_users_file_is_found_where_the_directory_has_none(elsewhere: Path):
+    folder = elsewhere / "config" / "twinscope"
+    folder.mkdir(parents=True)
+    write(folder, "[tem]\nseed = 5\n")
+    assert load_settings().tem.seed == 5
+
+
+def test_the_environment_wins_over_the_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch):
+    write(elsewhere, "[tem]\nseed = 5\n")
+    monkeypatch.setenv("TWINSCOPE_TEM__SEED", "6")
+    assert load_settings().tem.seed == 6
+
+
+def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TWINSCOPE_TEM__SEED", "6")
+    assert load_settings(None, {"tem": {"seed": 7}}).tem.seed == 7
+
+
+def test_an_option_that_was_not_given_leaves_the_file_in_force(elsewhere: Path):
+    write(elsewhere, "[tem]\nseed = 5\n")
+    assert load_settings(None, {"data": None, "tem": {"seed": None}}).tem.seed == 5
+
+
+def test_a_wrong_value_names_file_key_and_value(elsewhere: Path):
+    write(elsewhere, "[tem]\nclock_rate = -1.0\n")
+    text = message()
+    assert text == "twinscope.toml: tem.clock_rate is -1.0: input should be greater than 0"
+
+
+def test_a_value_that_is_not_a_number_is_refused(elsewhere: Path):
+    write(elsewhere, "[tem]\nclock_rate = nan\n")
+    assert message().startswith("twinscope.toml: tem.clock_rate is nan:")
+
+
+def test_an_unknown_key_lists_the_allowed_ones(elsewhere: Path):
+    write(elsewhere, "[tem]\nsed = 1\n")
+    text = message()
+    assert "tem.sed is 1: no such setting" in text
+    assert "seed" in text
+
+
+def test_an_unknown_section_lists_the_allowed_ones(elsewhere: Path):
+    write(elsewhere, "[afm]\nseed = 1\n")
+    assert "allowed: data, operator, md, tem, storage, live" in message()
+
+
+def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TWINSCOPE_TEM__SEED", "many")
+    assert message().startswith("environment variable TWINSCOPE_TEM__SEED: tem.seed is 'many'")
+
+
+def test_a_wrong_option_is_laid_at_the_command_line():
+    text = message(overrides={"tem": {"seed": -4}})
+    assert text.startswith("command line: tem.seed is -4")
+
+
+def test_broken_toml_names_file_and_line(elsewhere: Path):
+    write(elsewhere, "[tem\n")
+    text = message()
+    assert "twinscope.toml is not TOML" in text
+    assert "line 1" in text
+
+
+def test_a_chosen_file_must_exist(elsewhere: Path):
+    assert "does not exist" in message(path=elsewhere / "other.toml")
+
+
+def test_without_any_file_there_is_none():
+    assert settings_file() is None
+
+
+def test_a_micrograph_needs_its_pixel_size(elsewhere: Path):
+    (elsewhere / "image.tif").write_bytes(b"")
+    assert "pixel_size_nm" in message(overrides={"tem": {"specimen": "image.tif"}})
+
+
+def test_a_specimen_that_is_not_there_is_refused():
+    assert "no such file" in message(overrides={"tem": {"specimen": "nowhere.tif"}})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:5555", "tcp://nowhere", "http://x:1", ""])
+def test_an_address_must_be_one_of_zeromq(address: str):
+    assert "tem.address" in message(overrides={"tem": {"address": address}})
