@@ -1,0 +1,5 @@
+"""What puts the rooms together: settings, servers, RunEngine, journal, catalog, command line.
+
+Nothing is imported here, so that ``twinscope --help`` answers at once; the modules are
+`station.settings`, `station.engine`, `station.journal`, `station.catalog`, `station.report`.
+"""

@@ -184,7 +184,7 @@ class Desk:
 
     def close(self, timeout_s: float) -> None:
         """Cancel what runs, make the instrument safe, end the workers."""
-        self._secure("the server closes").join(timeout_s)
+        self._secure("the server closes", logging.INFO).join(timeout_s)
         for worker in self._workers.values():
             worker.close(timeout_s)
 
@@ -324,9 +324,9 @@ class Desk:
     def _tell(self, route: bytes, frames: Frames) -> None:
         self._send([route, *frames])
 
-    def _secure(self, reason: str) -> threading.Thread:
+    def _secure(self, reason: str, level: int = logging.WARNING) -> threading.Thread:
         """Cancel everything and make every service safe, in a thread; nobody writes meanwhile."""
-        _LOG.warning("Making the instrument safe: %s", reason)
+        _LOG.log(level, "Making the instrument safe: %s", reason)
         self._lease.block(f"the instrument is being made safe, because {reason}")
         self._operations.cancel()
         thread = threading.Thread(target=self._make_safe, name="wire-safe", daemon=True)

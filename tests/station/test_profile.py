@@ -24,7 +24,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
 class Session:
     """A console in a terminal."""
 
-    def __init__(self, folder: Path, command: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         (folder / "twinscope.toml").write_text(
             '[tem]\nprofile = "ideal"\nclock_rate = 50.0\n', encoding="utf-8"
         )
@@ -34,9 +34,10 @@ class Session:
             "XDG_CONFIG_HOME": str(folder / "config"),
             "MPLBACKEND": "Agg",
             "TERM": "dumb",
+            **variables,
         }
         self.child = pexpect.spawn(
-            command,
+            sys.executable,
             list(arguments),
             cwd=str(folder),
             env=environment,  # pyright: ignore[reportArgumentType]
@@ -68,7 +69,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def console(folder: Path) -> Iterator[Session]:
     session = Session(
         folder,
-        sys.executable,
         *("-m", "IPython", f"--profile-dir={_copied_profile(folder)}", "--simple-prompt"),
     )
     session.greeting = session.until_prompt()  # type: ignore[attr-defined]
@@ -175,7 +175,7 @@ def test_metadata_and_scan_number_are_on_disk(console: Session, folder: Path):
 
 
 def test_a_console_that_was_left_leaves_no_server_behind(folder: Path, tmp_path: Path):
-    session = Session(tmp_path, sys.executable, "-m", "station", "console")
+    session = Session(tmp_path, "-m", "station", "console", TWINSCOPE_STORAGE__CATALOG="0")
     session.child.expect(r"In \[")
     assert session.child.pid is not None
     pids = [int(pid) for pid in _children(session.child.pid)]

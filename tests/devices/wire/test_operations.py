@@ -20,15 +20,16 @@ from devices.wire import (
 from devices.wire.link import Link
 
 
-def test_an_operation_reports_progress_and_its_result(client: Client, instrument: Any) -> None:
+def test_an_operation_reports_progress_and_its_result(
+    client: Client, instrument: Any, eventually: Callable[..., bool]
+) -> None:
     instrument.gate.clear()
     seen: list[dict[str, Any]] = []
     operation = client.start("stage.move", {"x": 1e-6}, timeout_s=2)
     operation.on_progress(seen.append)
-    assert instrument.begun.wait(1)
+    assert eventually(lambda: seen == [{"fraction": 0.5}])
     instrument.gate.set()
     assert operation.future.result(1).values == {"x": 1e-6}
-    assert seen == [{"fraction": 0.5}]
 
 
 def test_arrays_of_an_operation_arrive(client: Client, instrument: Any) -> None:

@@ -1,0 +1,21 @@
+"""The station in the console's namespace."""
+
+# ruff: noqa: F401 - the names are for the person at the console
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import numpy as np
+from bluesky.simulators import check_limits, summarize_plan
+from IPython.core.getipython import get_ipython
+from matplotlib import pyplot as plt
+
+import plans
+from plans import hysteresis
+from station.desk import Desk
+
+desk = Desk()
+RE, sd, live, bec = desk.station.RE, desk.station.sd, desk.station.live, desk.bec
+tem, cat, db = desk.tem, desk.cat, desk.db
+
+desk.greet(get_ipython())

@@ -1,0 +1,258 @@
+"""The console's desk: a station, its catalogs, and what the start-up says of them.
+
+The profile's start-up file opens one `Desk` and hands out its parts; everything that can wait
+(Tiled, databroker) comes up in the background.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from station.catalog import (
+    CatalogError,
+    Catalogs,
+    LazyCatalog,
+    catalog_status,
+    stop_catalog,
+    wait_archived,
+)
+from station.engine import Station
+from station.errors import StationError
+from station.journal import being_written, list_runs
+from station.logs import logging_to
+from station.settings import Settings, load_settings, settings_file
+
+if TYPE_CHECKING:
+    from bluesky.callbacks.best_effort import BestEffortCallback
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from devices.microscope import Microscope
+
+__all__ = ["Desk", "UpToDateCatalog", "in_queueserver"]
+
+_log = logging.getLogger(__name__)
+
+_TO_TRY = (
+    "%wa                                  where everything is, with limits",
+    "RE(bp.count([tem.camera]))           one image; then cat[-1]",
+    "r = RE(hysteresis(tem, analysis=live)).plan_result   what the stage does",
+)
+_ARCHIVE = 10.0  # seconds that a run is given to reach the catalog before it is read without it
+_LOOK_BACK = 50  # runs that are looked through for unfinished ones at start-up
+
+
+def in_queueserver() -> bool:
+    """Whether this process is a worker of bluesky-queueserver: no prompts, no plots, no magics."""
+    if "bluesky_queueserver" not in sys.modules:
+        return False
+    from bluesky_queueserver import is_re_worker_active  # pyright: ignore[reportMissingImports]
+
+    return bool(is_re_worker_active())
+
+
+class _Recorded:
+    """The runs of this session that may not be in the catalog yet."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._waiting: list[str] = []
+
+    def __call__(self, _name: str, stop: Mapping[str, Any]) -> None:
+        self._waiting.append(stop["run_start"])
+
+    def wait(self) -> None:
+        """Return when the catalog holds them all, or has had its time."""
+        while self._waiting:
+            try:
+                wait_archived(self._data, self._waiting[0], timeout=_ARCHIVE)
+            except CatalogError as error:
+                _log.warning("%s", error)
+            del self._waiting[0]
+
+
+class UpToDateCatalog(LazyCatalog):
+    """A catalog that has what this session recorded: it waits for the archiver before it is read.
+
+    Parameters
+    ----------
+    catalog : station.catalog.LazyCatalog
+        What is read.
+    wait : callable
+        Returns when the catalog has it all.
+    """
+
+    def __init__(self, catalog: LazyCatalog, wait: Callable[[], None]) -> None:
+        self._catalog = catalog
+        self._wait = wait
+
+    def open(self) -> Any:
+        """The catalog itself, up to date."""
+        opened = self._catalog.open()
+        self._wait()
+        return opened
+
+    def __dir__(self) -> list[str]:
+        return dir(self._catalog)
+
+
+class Desk:
+    """A station for a person at a console.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Found as for the command line unless given.
+
+    Attributes
+    ----------
+    station : Station
+        RunEngine, journal, live analysis.
+    cat, db : UpToDateCatalog
+        The measurements, as a Tiled client and as a databroker.
+    bec : bluesky.callbacks.best_effort.BestEffortCallback
+        Tables, and plots where there is a display.
+    tem : devices.microscope.Microscope or None
+        None when it could not be connected; `connect` tries again.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        began = time.monotonic()
+        self._path = settings_file()
+        self.settings = settings or load_settings(self._path)
+        self._logging = logging_to(self.settings.data / "logs")
+        self._log = self._logging.__enter__()
+        self.station = Station(self.settings, self._path)
+        atexit.register(self.close)
+        self.bec = self._best_effort()
+        catalogs = Catalogs(self.settings.data)
+        recorded = _Recorded(self.settings.data)
+        self.station.RE.subscribe(recorded, "stop")
+        self.cat = UpToDateCatalog(catalogs.cat, recorded.wait)
+        self.db = UpToDateCatalog(catalogs.db, recorded.wait)
+        self._stop_catalog = False
+        self.tem: Microscope | None = None
+        self.failure: str | None = None
+        try:
+            self.connect()
+        except Exception as error:
+            if not _foreseeable(error):
+                raise
+            self.failure = " ".join(str(error).split())
+        if self.settings.storage.catalog:
+            self._stop_catalog = not catalog_status(self.settings.data).running
+            catalogs.warm()
+        if in_queueserver():
+            self.station.RE.waiting_hook = None
+        self._seconds = time.monotonic() - began
+
+    def _best_effort(self) -> BestEffortCallback:
+        from bluesky.callbacks.best_effort import BestEffortCallback
+
+        bec = BestEffortCallback()
+        if in_queueserver() or not _has_display():
+            bec.disable_plots()
+        self.station.RE.subscribe(bec)
+        return bec
+
+    def connect(self) -> Microscope:
+        """Connect to the microscope; returns it."""
+        self.tem = self.station.connect_tem()
+        self.failure = None
+        return self.tem
+
+    @property
+    def label(self) -> str:
+        """What the prompt shows: ``sim``, or the instrument's name."""
+        facts = self.station.facts
+        if facts is None:
+            return "no tem"
+        return "sim" if facts.facts.get("simulated") else facts.name
+
+    def greet(self, shell: InteractiveShell | None) -> None:
+        """Set up magics and prompt, and say what is connected.
+
+        Parameters
+        ----------
+        shell : InteractiveShell or None
+            The console; without one, or in a queueserver, nothing is set up or said.
+        """
+        if shell is None or in_queueserver():
+            return
+        from station.shell import set_up
+
+        set_up(shell, self.station.RE, self.label)
+        Console().print(self._panel())
+
+    def _panel(self) -> Panel:
+        rows = Table.grid(padding=(0, 2))
+        for name, text in self._connected():
+            rows.add_row(Text(name, style="bold"), text)
+        tries = Text("\n".join(_TO_TRY))
+        return Panel(
+            Group(rows, Text("\nThree lines to try", style="bold"), tries),
+            title=f"twinscope, ready in {self._seconds:.1f} s",
+            expand=False,
+        )
+
+    def _connected(self) -> list[tuple[str, Text]]:
+        settings, facts = self.settings, self.station.facts
+        if self.failure is not None or facts is None:
+            tem = Text(f"not connected: {self.failure}\nto try again: tem = desk.connect()", "red")
+        else:
+            described = ", ".join(
+                f"{key} {value}" for key, value in facts.facts.items() if key != "simulated"
+            )
+            kind = "SIMULATED" if facts.facts.get("simulated") else f"{facts.driver} driver"
+            tem = Text(f"{kind} ({described})" if described else f"{kind} at {facts.control}")
+        catalog = "cat and db come up in the background" if settings.storage.catalog else "off"
+        rows = [
+            ("tem", tem),
+            ("data", Text(str(settings.data))),
+            ("catalog", Text(catalog)),
+            ("live", Text("analysis on" if self.station.live else "analysis off")),
+            ("next scan", Text(str(int(self.station.RE.md.get("scan_id", 0)) + 1))),
+            ("log", Text(str(self._log))),
+        ]
+        unfinished = self._unfinished()
+        if unfinished:
+            note = f"{unfinished} unfinished runs will be archived as aborted"
+            rows.append(("note", Text(note, "yellow")))
+        return rows
+
+    def _unfinished(self) -> int:
+        runs = list_runs(self.settings.data / "journal", most=_LOOK_BACK)
+        return sum(run.stop is None and not being_written(run.path) for run in runs)
+
+    def close(self) -> None:
+        """End what this desk has started."""
+        self.station.close()
+        if self._stop_catalog:
+            stop_catalog(self.settings.data)
+            self._stop_catalog = False
+        self._logging.__exit__(None, None, None)
+        atexit.unregister(self.close)
+
+
+def _foreseeable(error: Exception) -> bool:
+    from devices.wire import WireError
+
+    return isinstance(error, StationError | WireError | OSError)
+
+
+def _has_display() -> bool:
+    if os.environ.get("MPLBACKEND", "").lower() == "agg":
+        return False
+    wanted = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in wanted)

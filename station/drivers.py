@@ -1,0 +1,99 @@
+"""Which instruments a server can stand before, by the name of their driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.drivers.protocols import CameraDriver, ColumnDriver, StageDriver
+from station.errors import StationError
+from station.settings import TEMSettings
+
+__all__ = ["TEM_DRIVERS", "DriverError", "TEMDrivers", "open_tem"]
+
+
+class DriverError(StationError):
+    """A driver does not exist or cannot start; says which there are."""
+
+
+@dataclass(frozen=True)
+class TEMDrivers:
+    """The parts of a microscope and what may be told of it.
+
+    Parameters
+    ----------
+    stage, camera, column : driver
+        See `devices.drivers.protocols`.
+    facts : mapping
+        Public facts, JSON-able: they name the instrument, never its hidden truth.
+    """
+
+    stage: StageDriver
+    camera: CameraDriver
+    column: ColumnDriver
+    facts: Mapping[str, Any]
+
+
+def _simulated(settings: TEMSettings) -> TEMDrivers:
+    from devices.drivers.simulated import SimulatedTEM
+    from sim.clock import ScaledClock
+
+    tem = SimulatedTEM(
+        settings.profile,
+        _specimen(settings),
+        settings.seed,
+        ScaledClock(settings.clock_rate),
+    )
+    facts = {
+        "simulated": True,
+        "profile": settings.profile,
+        "specimen": settings.specimen,
+        "seed": settings.seed,
+        "clock_rate": settings.clock_rate,
+    }
+    return TEMDrivers(tem.stage, tem.camera, tem.column, facts)
+
+
+def _specimen(settings: TEMSettings) -> Any:
+    from sim.specimen import MicrographSpecimen, ProceduralSpecimen
+    from station.micrograph import SHIPPED_PIXEL_SIZE_NM, read_micrograph, shipped_micrograph
+
+    if settings.specimen == "procedural":
+        return ProceduralSpecimen(settings.seed)
+    if settings.specimen == "micrograph":
+        image, pixel_size_nm = shipped_micrograph(), SHIPPED_PIXEL_SIZE_NM
+    else:
+        image, pixel_size_nm = read_micrograph(Path(settings.specimen).expanduser()), None
+    return MicrographSpecimen(image, 1e-9 * (settings.pixel_size_nm or pixel_size_nm or 0.0))
+
+
+TEM_DRIVERS: Mapping[str, Callable[[TEMSettings], TEMDrivers]] = {"simulated": _simulated}
+
+
+def open_tem(settings: TEMSettings) -> TEMDrivers:
+    """Connect to the microscope that the settings name.
+
+    Parameters
+    ----------
+    settings : TEMSettings
+        Section ``[tem]``.
+
+    Returns
+    -------
+    TEMDrivers
+        Ready for use.
+
+    Raises
+    ------
+    DriverError
+        No such driver.
+    station.micrograph.MicrographError
+        The specimen cannot be read.
+    """
+    if settings.driver not in TEM_DRIVERS:
+        raise DriverError(
+            f"tem.driver {settings.driver!r} does not exist; there are: {', '.join(TEM_DRIVERS)}"
+        )
+    return TEM_DRIVERS[settings.driver](settings)

@@ -1,0 +1,140 @@
+"""Finding runs as a person names them, and the analysis that belongs to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from station.errors import StationError
+from station.journal import RunSummary, find_run, list_runs, read_documents, summarize
+from station.settings import Settings
+
+if TYPE_CHECKING:
+    from analysis.alignment import HysteresisResult
+
+__all__ = ["NotAnalysedError", "analysis_of", "journal_folder", "raw_run", "run_named", "stored"]
+
+_LONGEST_SCAN_ID = 7  # digits; a uid that begins with more of them is meant as a uid
+
+
+class NotAnalysedError(StationError):
+    """A run has no analysis in the journal."""
+
+
+def journal_folder(settings: Settings) -> Path:
+    """Where the journal of a station lies."""
+    return settings.data / "journal"
+
+
+def run_named(settings: Settings, name: str) -> RunSummary:
+    """Find the run that is meant.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the journal is.
+    name : str
+        The first characters of a uid, a scan number, or -1 for the latest run.
+
+    Returns
+    -------
+    RunSummary
+        The one run.
+
+    Raises
+    ------
+    station.journal.RunNotFoundError
+        None, or more than one.
+    """
+    is_number = name.removeprefix("-").isdigit() and len(name) <= _LONGEST_SCAN_ID
+    return summarize(find_run(journal_folder(settings), int(name) if is_number else name))
+
+
+def raw_run(settings: Settings, name: str) -> RunSummary:
+    """Find the measurement that is meant, also by the uid of its analysis.
+
+    Parameters
+    ----------
+    settings, name
+        As for `run_named`.
+
+    Returns
+    -------
+    RunSummary
+        The measurement.
+    """
+    run = run_named(settings, name)
+    return run if run.raw_uid is None else run_named(settings, run.raw_uid)
+
+
+def analysis_of(settings: Settings, raw: RunSummary) -> RunSummary | None:
+    """Find the latest finished analysis of a measurement.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the journal is.
+    raw : RunSummary
+        The measurement.
+
+    Returns
+    -------
+    RunSummary or None
+        None where there is none.
+    """
+    runs = list_runs(journal_folder(settings))
+    mine = [run for run in runs if run.raw_uid == raw.uid and run.stop is not None]
+    return mine[-1] if mine else None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A measurement and what was found in it.
+
+    Parameters
+    ----------
+    raw, analysis : RunSummary
+        Both runs.
+    result : HysteresisResult
+        What the analysis run holds.
+    """
+
+    raw: RunSummary
+    analysis: RunSummary
+    result: HysteresisResult
+
+    def raw_documents(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The documents of the measurement."""
+        return read_documents(self.raw.path)
+
+
+def stored(settings: Settings, name: str) -> Stored:
+    """Read a measurement's stored analysis.
+
+    Parameters
+    ----------
+    settings, name
+        As for `run_named`.
+
+    Returns
+    -------
+    Stored
+        Both runs and the result.
+
+    Raises
+    ------
+    NotAnalysedError
+        There is no analysis of it.
+    """
+    from analysis.alignment import result_from_documents
+
+    raw = raw_run(settings, name)
+    found = analysis_of(settings, raw)
+    if found is None:
+        raise NotAnalysedError(
+            f"run {raw.uid[:8]} ({raw.plan_name}) has no finished analysis in the journal; "
+            f"`twinscope replay {raw.uid[:8]}` analyses it"
+        )
+    return Stored(raw, found, result_from_documents(read_documents(found.path)))
