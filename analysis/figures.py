@@ -124,6 +124,9 @@ def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: st
                 elinewidth=0.8,
                 zorder=3 if step_class is StepClass.FIRST else 2,
             )
+    if not rows.size:
+        words = "no steps along x or y: images tell the actual position of these axes only"
+        panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center")
     panel.axhline(0.0, color="0.6", lw=0.7, zorder=0)
     panel.set_xlabel(f"reported {name} (µm)")
     panel.set_ylabel(f"{name}: difference from target (nm)")
@@ -173,6 +176,8 @@ def _in_words(estimate: Estimate) -> str:
         return "no reversal".rjust(23)
     if not estimate.recovered:
         return f"> {1e3 * estimate.value:.0f} (leg too short)".rjust(23)
+    if np.isnan(estimate.low):
+        return f"{1e3 * estimate.value:>5.0f}  (repeat for an interval)"
     value, low, high = (f"{1e3 * v:.0f}" for v in (estimate.value, estimate.low, estimate.high))
     return f"{value:>5}  [{low:>5}, {high:>5}]".replace("-", "\N{MINUS SIGN}")
 
@@ -239,7 +244,7 @@ def _draw_tiles(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) 
     low, high = np.percentile(np.stack(shown), (1.0, 99.5))
     for number, (stop, image) in enumerate(zip(stops, shown, strict=True)):
         rows, columns = image.shape
-        centre = result.actual[stop][order]
+        centre = np.nan_to_num(result.actual[stop][order])  # an axis that was not recorded
         matrix = np.eye(3)
         matrix[:2, :2], matrix[:2, 2] = scale, centre
         half = np.array([(columns, rows), (-columns, rows), (-columns, -rows), (columns, -rows)])

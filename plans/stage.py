@@ -197,8 +197,8 @@ def hysteresis(
             "pixel_size": tem.camera.pixel_size.name,
             "camera_to_stage": tem.camera.to_stage.name,
             "axes": {
-                name: {"reported": mover.reported.name, "target": mover.target.name}
-                for name, mover in movers.items()
+                name: {"reported": axis.reported.name, "target": axis.target.name}
+                for name, axis in tem.goniometer.axes.items()
             },
         },
         "hints": {"dimensions": [(("time",), "primary")]},

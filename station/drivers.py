@@ -14,6 +14,9 @@ from station.settings import TEMSettings
 __all__ = ["TEM_DRIVERS", "DriverError", "TEMDrivers", "open_tem"]
 
 
+_LEAST_POLL_S = 0.002  # however fast the clock: the processor is shared with the camera
+
+
 class DriverError(StationError):
     """A driver does not exist or cannot start; says which there are."""
 
@@ -28,12 +31,15 @@ class TEMDrivers:
         See `devices.drivers.protocols`.
     facts : mapping
         Public facts, JSON-able: they name the instrument, never its hidden truth.
+    poll_s : float
+        Seconds between two readings of a moving stage.
     """
 
     stage: StageDriver
     camera: CameraDriver
     column: ColumnDriver
     facts: Mapping[str, Any]
+    poll_s: float = 0.05
 
 
 def _simulated(settings: TEMSettings) -> TEMDrivers:
@@ -53,20 +59,26 @@ def _simulated(settings: TEMSettings) -> TEMDrivers:
         "seed": settings.seed,
         "clock_rate": settings.clock_rate,
     }
-    return TEMDrivers(tem.stage, tem.camera, tem.column, facts)
+    poll_s = max(_LEAST_POLL_S, TEMDrivers.poll_s / settings.clock_rate)
+    return TEMDrivers(tem.stage, tem.camera, tem.column, facts, poll_s)
 
 
 def _specimen(settings: TEMSettings) -> Any:
     from sim.specimen import MicrographSpecimen, ProceduralSpecimen
-    from station.micrograph import SHIPPED_PIXEL_SIZE_NM, read_micrograph, shipped_micrograph
+    from station.micrograph import (
+        SHIPPED_ORIGIN,
+        SHIPPED_PIXEL_SIZE_NM,
+        read_micrograph,
+        shipped_micrograph,
+    )
 
     if settings.specimen == "procedural":
         return ProceduralSpecimen(settings.seed)
     if settings.specimen == "micrograph":
-        image, pixel_size_nm = shipped_micrograph(), SHIPPED_PIXEL_SIZE_NM
-    else:
-        image, pixel_size_nm = read_micrograph(Path(settings.specimen).expanduser()), None
-    return MicrographSpecimen(image, 1e-9 * (settings.pixel_size_nm or pixel_size_nm or 0.0))
+        pixel_size_nm = settings.pixel_size_nm or SHIPPED_PIXEL_SIZE_NM
+        return MicrographSpecimen(shipped_micrograph(), 1e-9 * pixel_size_nm, origin=SHIPPED_ORIGIN)
+    image = read_micrograph(Path(settings.specimen).expanduser())
+    return MicrographSpecimen(image, 1e-9 * (settings.pixel_size_nm or 0.0))
 
 
 TEM_DRIVERS: Mapping[str, Callable[[TEMSettings], TEMDrivers]] = {"simulated": _simulated}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Hysteresis", "desk", "measure", "run"]
 
 _log = logging.getLogger(__name__)
-
-_REPORTS = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -121,10 +118,6 @@ def _abort(station: Station, uid: str | None) -> str:
     """End a paused plan; returns the line that says how that went."""
     ended = f"run {uid[:8]} is closed as aborted" if uid else "no run was begun"
     if station.RE.state == "paused":
-        # What the pause has ended must report its end now: a move or a frame that fails later, in
-        # the midst of the clean-up, would break the clean-up off.
-        station.tem.stop(success=True)
-        threading.Event().wait(_REPORTS)
         try:
             station.RE.abort("stopped by Ctrl-C")
         except FailedStatus as error:

@@ -10,11 +10,19 @@ from numpy.typing import NDArray
 
 from station.errors import StationError
 
-__all__ = ["SHIPPED_PIXEL_SIZE_NM", "MicrographError", "read_micrograph", "shipped_micrograph"]
+__all__ = [
+    "SHIPPED_ORIGIN",
+    "SHIPPED_PIXEL_SIZE_NM",
+    "MicrographError",
+    "read_micrograph",
+    "shipped_micrograph",
+]
 
 # The scale that the shipped micrograph is given: a field of view of 3.75 µm then meets structure
 # from one pixel to its whole width. Its own is not recorded (station/data/NOTICE).
 SHIPPED_PIXEL_SIZE_NM = 10.0
+# Row and column of the lamella, the most telling part: what lies under the beam at (0, 0).
+SHIPPED_ORIGIN = (456, 540)
 
 # A field of view sees nothing but the mirror images of an image that is smaller.
 _LEAST_SIZE = 64

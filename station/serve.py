@@ -51,7 +51,7 @@ def serve_tem(
     from devices.wire import Server
 
     drivers = open_tem(settings)
-    services = tem_services(drivers.stage, drivers.camera, drivers.column)
+    services = tem_services(drivers.stage, drivers.camera, drivers.column, poll_s=drivers.poll_s)
     with (
         _ended_by_signal() as ended,
         Server(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
-from bluesky.magics import BlueskyMagics
+from bluesky.magics import BlueskyMagics, get_labeled_devices
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 from IPython.terminal.prompts import Prompts
 from pygments.token import Token
+from rich.console import Console
+from rich.table import Table
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -19,8 +22,22 @@ __all__ = ["StationMagics", "set_up"]
 class StationMagics(BlueskyMagics):
     """``%mov``, ``%movr``, ``%ct``, ``%wa`` on the station's own RunEngine.
 
-    bluesky's magics take the progress bar away after a move; these leave it.
+    bluesky's magics take the progress bar away after a move; these leave it. Its ``%wa`` asks for
+    an offset, which these axes do not have, and tells neither target nor unit; this one does.
     """
+
+    def wa(self, line: str) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where all is: position, target and limits of the motors; devices of the other labels."""
+        assert self.shell is not None
+        found = get_labeled_devices(user_ns=self.shell.user_ns)
+        screen = Console()
+        for label in line.split() or sorted(found):
+            if label in found:
+                screen.print(_where(label, found[label]))
+            else:
+                screen.print(
+                    f"no device is labelled {label}; there are: {', '.join(sorted(found))}"
+                )
 
     def _ensure_idle(self) -> None:
         super()._ensure_idle()
@@ -35,6 +52,21 @@ class _LabelledPrompts(Prompts):
     def in_prompt_tokens(self) -> list[tuple[Any, str]]:
         """Label, then number."""
         return [(Token.Prompt, f"[{self.label}] "), *super().in_prompt_tokens()]
+
+
+def _where(label: str, devices: Sequence[tuple[str, Any]]) -> Table:
+    """Positions of what moves, and the names of what does not."""
+    moves = [hasattr(device, "position") and hasattr(device, "limits") for _, device in devices]
+    columns = ("position", "target", "unit", "lowest", "highest") if any(moves) else ()
+    table = Table(label, *columns)
+    for (name, device), movable in zip(devices, moves, strict=True):
+        cells = [""] * len(columns)
+        if movable:
+            place, digits = device.locate(), device.precision
+            cells = [f"{place['readback']:.{digits}f}", f"{place['setpoint']:.{digits}f}"]
+            cells += [device.egu, *(f"{limit:g}" for limit in device.limits)]
+        table.add_row(name, *cells)
+    return table
 
 
 def set_up(shell: InteractiveShell, engine: RunEngine, label: str) -> None:

@@ -51,6 +51,8 @@ def deficit_table(result: HysteresisResult) -> Table:
             in_nm(deficit.reported),
             str(deficit.actual.legs),
         )
+    if not result.deficits:
+        table.caption = "no steps along x or y: images tell the actual position of these axes only"
     return table
 
 

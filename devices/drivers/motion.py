@@ -236,7 +236,7 @@ class StageService:
                 "see that nothing blocks the stage, then move again"
             )
         if move.reason:
-            raise InstrumentError(
+            raise CancelledError(
                 f"{_list(move.targets)} ended before the move was over: {move.reason}"
             )
 

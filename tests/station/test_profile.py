@@ -95,8 +95,8 @@ def test_the_greeting_says_what_is_connected_and_what_to_try(console: Session):
 
 def test_wa_shows_positions_and_limits(console: Session):
     said = console.type("%wa")
-    assert re.search(r"tem_goniometer_x\s+-?\d", said)
-    assert re.search(r"tem_goniometer_alpha\s+.*-70", said)
+    assert re.search(r"tem\.goniometer\.x +│ +-?\d\.\d+ +│ +0\.000 +│ µm +│ -990", said)
+    assert re.search(r"tem\.goniometer\.alpha +│.*│ deg +│ -70 ", said)
 
 
 def test_count_prints_a_table_and_returns(console: Session):
