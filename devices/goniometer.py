@@ -203,7 +203,7 @@ class Axis(WireDevice, PositionerBase):  # pyright: ignore[reportIncompatibleMet
         self._run_subs(sub_type=self.SUB_READBACK, timestamp=reading["time"], value=value)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Motion:
     """A move of this goniometer that has not been reported over."""
 
@@ -307,14 +307,17 @@ class Goniometer(WireDevice):
         if timeout is None:
             timeout = _TIMEOUT_FACTOR * durations[lead.axis] + _TIMEOUT_MARGIN_S
         wire_targets = {name: axes[name].unit.to_si(target) for name, target in targets.items()}
+        initial = lead.reported.convert(reading)
         begun = time.monotonic()
+        with self._motions_lock:
+            self._at_rest = False  # before the command is on its way: a stop shall follow it
         operation = self.client.start(
             "stage.move", {"targets": wire_targets}, deadline_s=_REQUEST_S, timeout_s=timeout
         )
         status = MotionStatus(
             device,
             float(targets[lead.axis]),
-            initial=lead.reported.convert(reading),
+            initial=initial,
             name=lead.name,
             unit=lead.egu,
             precision=lead.precision,

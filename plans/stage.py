@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import bluesky.plan_stubs as bps
@@ -21,12 +22,14 @@ from bluesky.utils import MsgGenerator, plan
 from analysis.alignment import HysteresisResult
 from devices.goniometer import Axis
 from devices.microscope import Microscope
+from plans.endings import ending_with, insist, let_failures_pass
 
 __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
 
 # The least overlap of consecutive fields, as a part of the field, that a registration can be
 # expected to stand on with the stage falling short or long of the step.
 _LEAST_OVERLAP = 0.2
+_LOOK_AGAIN_S = 0.02
 
 
 class LiveResults(Protocol):
@@ -133,7 +136,8 @@ def hysteresis(
     One axis after the other goes through `hysteresis_targets` from where it stands; at every stop
     an image and the reported and target positions of all axes are recorded. Repeating a move after
     a pause would change the history that is measured, so the plan is not rewindable. On every way
-    out the beam is blanked and each axis is sent back to where it began.
+    out the beam is blanked and then each axis is sent back to where it began, each of these though
+    the others fail.
 
     Parameters
     ----------
@@ -212,19 +216,39 @@ def hysteresis(
                 yield from _step(mover, target)
                 if settle_time:
                     yield from bps.sleep(settle_time)
-                yield from bps.trigger_and_read([tem.camera, tem.goniometer])
+                yield from _record(tem)
 
-    def make_safe() -> MsgGenerator[None]:
-        yield from bps.mv(tem.column.beam_blank, 1)
-        yield from bps.mv(*(item for name in names for item in (movers[name], starts[name])))
+    def blank(failed: bool) -> MsgGenerator[None]:
+        yield from insist(tem.column.beam_blank, 1)
 
-    @bpp.stage_decorator([tem.camera])
+    def stop(failed: bool) -> MsgGenerator[None]:
+        if failed:
+            # bluesky's protocol has success positional; ophyd and its RunEngine do not
+            yield from bps.stop(tem)  # pyright: ignore[reportArgumentType]
+            yield from let_failures_pass()
+
+    def send_back(name: str, failed: bool) -> MsgGenerator[None]:
+        yield from bps.mv(movers[name], starts[name])
+
+    def unstage(failed: bool) -> MsgGenerator[None]:
+        yield from bps.unstage(tem.camera)
+
     @bpp.run_decorator(md=_md)
     def run() -> MsgGenerator[None]:
         yield from bps.mv(tem.column.beam_blank, 0)
         yield from legs()
 
-    uid = yield from bpp.finalize_wrapper(bpp.rewindable_wrapper(run(), False), make_safe)
+    def staged() -> MsgGenerator[Any]:
+        yield from bps.stage(tem.camera)
+        return (yield from run())
+
+    uid = yield from ending_with(
+        bpp.rewindable_wrapper(staged(), False),
+        blank,  # first: a stage that hangs must not keep the beam on the specimen
+        stop,
+        unstage,
+        *(partial(send_back, name) for name in names),
+    )
     if analysis is None:
         return HysteresisRun(uid, None)
     return HysteresisRun(uid, (yield from _result(analysis, uid)))
@@ -242,11 +266,29 @@ def _step(mover: Axis, target: float) -> MsgGenerator[None]:
         )
 
 
+def _record(tem: Microscope) -> MsgGenerator[None]:
+    """Take an image and read the positions into one event.
+
+    A pause breaks off the RunEngine's wait, and a plan that is not rewindable goes on behind it:
+    the event must not be made without its image.
+    """
+    # ophyd's statuses keep bluesky's protocol but for the names of arguments
+    status = yield from bps.trigger(tem.camera, wait=True)  # pyright: ignore[reportArgumentType]
+    while status is not None and not status.done:
+        yield from bps.sleep(_LOOK_AGAIN_S)
+    yield from bps.create("primary")
+    yield from bps.read(tem.camera)
+    yield from bps.read(tem.goniometer)
+    yield from bps.save()
+
+
 def _result(analysis: LiveResults, uid: str) -> MsgGenerator[HysteresisResult]:
     future = analysis.future(uid)
 
-    async def finished() -> HysteresisResult:
-        return await asyncio.wrap_future(future)
+    async def finished() -> None:
+        # Shielded: what is waited for is not given up because a pause breaks off the wait.
+        await asyncio.wait([asyncio.shield(asyncio.wrap_future(future))])
 
-    (task,) = yield from bps.wait_for([finished])
-    return task.result()
+    while not future.done():
+        yield from bps.wait_for([finished])
+    return future.result()

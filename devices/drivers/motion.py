@@ -32,15 +32,23 @@ _OVERDUE_FACTOR = 2.0  # a move that takes twice its time and _OVERDUE_S is not 
 _OVERDUE_S = 10.0
 
 
-@dataclass
+_CANCELLED = "cancelled by its client"
+
+
+@dataclass(eq=False)
 class _Move:
-    """A move under way; the first reason given for ending it before its time is kept."""
+    """A move under way, and why it ends before its time, if it does.
+
+    The first reason is kept, but for a mere cancellation: a stop cancels first and says who
+    stopped afterwards.
+    """
 
     targets: Mapping[str, float]
     reason: str = ""
 
     def end(self, reason: str) -> None:
-        self.reason = self.reason or reason
+        if self.reason in ("", _CANCELLED):
+            self.reason = reason
 
 
 class StageService:
@@ -62,6 +70,7 @@ class StageService:
         self._one_at_a_time = threading.Lock()
         self._moves: list[_Move] = []
         self._moves_lock = threading.Condition()
+        self._halting = threading.Lock()
         self._never = threading.Event()
 
     def describe(self) -> dict[str, Any]:
@@ -112,10 +121,30 @@ class StageService:
         return Result({})
 
     def _halt(self, reason: str) -> None:
+        with self._halting:
+            self._end_all(reason)
+            self._driver.stop()
+
+    def _halt_for(self, cancelled: _Move) -> None:
+        """Stop the stage for a move that was cancelled, unless a stop has done so already.
+
+        The lock keeps this stop from coming late, when a move that was sent after the other stop
+        was answered is under way.
+        """
+        with self._halting:
+            if cancelled.reason:
+                return
+            axes = _list(cancelled.targets)
+            self._end_all(f"the stage was stopped because {axes} was cancelled", but=cancelled)
+            cancelled.end(_CANCELLED)
+            self._driver.stop()
+
+    def _end_all(self, reason: str, but: _Move | None = None) -> None:
         with self._moves_lock:
             for move in self._moves:
-                move.end(reason)
-        self._driver.stop()
+                if move is not but:
+                    move.end(reason)
+            self._moves_lock.notify_all()
 
     def _check(self, args: dict[str, Any]) -> None:
         no_others(args, "stage.move", "targets")
@@ -153,22 +182,28 @@ class StageService:
             self._moves.append(move)
         try:
             self._await_stopped(call, move)
-            with self._one_at_a_time:
-                begun = self._driver.read().time
-                expected = self._driver.start_move(targets)
-            reading = self._watch(call, move, begun, expected)
-        except InstrumentError as error:
-            # Which axes have started is unknown now: none goes on unwatched.
-            self._halt(f"{_list(targets)} failed: {error}")
-            raise
+            reading = self._drive(call, move)
         finally:
             with self._moves_lock:
                 self._moves.remove(move)
                 self._moves_lock.notify_all()
-        if call.operation is not None and call.operation.cancelled.is_set():
-            move.end("cancelled by its client")  # unless a stop said so with a better reason
+        if not move.reason and call.operation is not None and call.operation.cancelled.is_set():
+            move.end(_CANCELLED)
         self._verify(move, reading)
         return Result(_values(reading))
+
+    def _drive(self, call: Call, move: _Move) -> StageReading:
+        """Start a move and follow it to its end; whatever goes wrong, nothing goes on unwatched."""
+        try:
+            with self._one_at_a_time:
+                begun = self._driver.read().time
+                expected = self._driver.start_move(move.targets)
+                if move.reason:
+                    self._driver.stop()  # again: the first may have come just before the start
+            return self._watch(call, move, begun, expected)
+        except Exception as error:
+            self._halt(f"{_list(move.targets)} failed: {error}")
+            raise
 
     def _await_stopped(self, call: Call, move: _Move) -> None:
         """Let earlier moves of the same axes, which were stopped, come to rest first."""
@@ -180,7 +215,7 @@ class StageService:
         with self._moves_lock:
             rested = self._moves_lock.wait_for(lambda: move.reason or at_rest(), _OVERDUE_S)
         if call.operation is not None and call.operation.cancelled.is_set():
-            move.end("cancelled by its client")
+            move.end(_CANCELLED)
         if move.reason:
             raise CancelledError(f"{_list(move.targets)} not moved: {move.reason}")
         if not rested:
@@ -195,13 +230,11 @@ class StageService:
         settling = max(axis.settling_time for axis in axes.values())
         overdue = begun + _OVERDUE_FACTOR * expected + settling + _OVERDUE_S
         operation = call.operation
-        seen_moving, halted, rest_since = False, False, None
+        seen_moving, rest_since = False, None
         while True:
-            cancelled = operation is not None and operation.cancelled.is_set()
-            if not halted and (cancelled or move.reason):
-                # Once more after a stop: it may have come just before the move was started.
-                self._driver.stop()
-                halted = True
+            if operation is not None and operation.cancelled.is_set():
+                self._halt_for(move)
+            halted = bool(move.reason)
             reading = self._reading()
             if any(reading.axes[name].moving for name in axes):
                 seen_moving, rest_since = True, None

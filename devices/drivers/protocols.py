@@ -66,7 +66,7 @@ class AxisReading:
     position : float
         The position that the instrument reports, in the unit of the axis.
     target : float
-        The position it was last sent to.
+        The position it was last sent to, or where it was last stopped on its way.
     moving : bool
         Whether the instrument says that the axis moves.
     direction : int

@@ -29,6 +29,8 @@ from devices.wire import (
 __all__ = ["CameraService", "ColumnService", "tem_services"]
 
 _ABORT_POLL_S = 0.02
+_ABORTED_S = 5.0  # in which a frame that was aborted is over; a vendor's readout takes its time
+_SCANNING = "the camera is scanning a frame: wait for its end, or abort it first"
 
 
 def tem_services(
@@ -67,6 +69,7 @@ class CameraService:
         self._driver = driver
         self._column = column
         self._exposing = threading.Lock()
+        self._aborted = threading.Event()
 
     def describe(self) -> dict[str, Any]:
         """Return the limits of rows, columns (pixels) and dwell_time (s)."""
@@ -91,6 +94,11 @@ class CameraService:
 
     def make_safe(self) -> None:
         """End the frame being scanned."""
+        self._end_frame()
+
+    def _end_frame(self) -> None:
+        if self._exposing.locked():
+            self._aborted.set()
         self._driver.abort()
 
     def _read(self, call: Call) -> Result:
@@ -125,12 +133,18 @@ class CameraService:
 
     def _check_free(self, args: dict[str, Any]) -> None:
         no_others(args, "camera.acquire")
-        if self._exposing.locked():
-            raise BusyError("the camera is scanning a frame: wait for its end, or abort it first")
+        if self._exposing.locked() and not self._aborted.is_set():
+            raise BusyError(_SCANNING)
+
+    def _occupy(self) -> None:
+        """Have the camera to oneself; a frame that was aborted may come to its end first."""
+        patience = _ABORTED_S if self._aborted.is_set() else 0.0
+        if not self._exposing.acquire(timeout=patience):
+            raise BusyError(_SCANNING)
+        self._aborted.clear()
 
     def _configure(self, call: Call) -> Result:
-        if not self._exposing.acquire(blocking=False):
-            raise BusyError("the camera is scanning a frame: wait for its end, or abort it first")
+        self._occupy()
         try:
             old = self._driver.read().settings
             rows, columns = old.shape
@@ -142,8 +156,7 @@ class CameraService:
         return self._read(Call(args={}, arrays={}, client=call.client, operation=None))
 
     def _acquire(self, call: Call) -> Result:
-        if not self._exposing.acquire(blocking=False):
-            raise BusyError("the camera is scanning a frame: wait for its end, or abort it first")
+        self._occupy()
         over = threading.Event()
         watcher = threading.Thread(
             target=self._abort_when_cancelled, args=(call, over), name="camera-cancel", daemon=True
@@ -175,10 +188,10 @@ class CameraService:
     def _abort_when_cancelled(self, call: Call, over: threading.Event) -> None:
         while not over.wait(_ABORT_POLL_S):
             if call.operation is not None and call.operation.cancelled.is_set():
-                self._driver.abort()
+                self._end_frame()
 
     def _abort(self, call: Call) -> Result:
-        self._driver.abort()
+        self._end_frame()
         return Result({})
 
 

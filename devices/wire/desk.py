@@ -100,6 +100,7 @@ class Desk:
         self._replies = Replies()
         self._operations = Operations()
         self._stops = Stops()
+        self._closed = False
         self._reception = Reception(
             self._facts, self._operations, self._lease, publish, self._secure
         )
@@ -176,14 +177,15 @@ class Desk:
             if ending is not None:
                 _LOG.info("The lease of %s ended: %s", holder, ending)
                 self._publish("lease", {"holder": None})
-            if ending is Ending.SILENT and working:
+            if ending is Ending.VANISHED:
                 self._secure(f"{holder!r} vanished while its command ran")
         for client in self._reception.forget(now - _FORGET):
             self._replies.forget(client)
             self._stops.forget(client)
 
     def close(self, timeout_s: float) -> None:
-        """Cancel what runs, make the instrument safe, end the workers."""
+        """Cancel what runs, make the instrument safe for good, end the workers."""
+        self._closed = True
         self._secure("the server closes", logging.INFO).join(timeout_s)
         for worker in self._workers.values():
             worker.close(timeout_s)
@@ -294,7 +296,7 @@ class Desk:
             return
         if self._stops.count(job.service) != job.stops:
             raise CancelledError(f"{job.request.op} waited when {job.service} was stopped")
-        if self._lease.key != job.key:
+        if self._lease.blocked or self._lease.key != job.key:
             raise LeaseError(f"{job.request.op} waited and its sender lost the lease meanwhile")
 
     def _check_deadline_of(self, job: Job) -> None:
@@ -334,12 +336,23 @@ class Desk:
         return thread
 
     def _make_safe(self) -> None:
-        for service in self._services.values():
-            try:
-                service.make_safe()
-            except Exception:
-                _LOG.exception("%s could not be made safe", service.name)
-        self._post(lambda: self._lease.block(""))
+        """Make all services safe side by side: the beam does not wait for a stage that hangs."""
+        rescues = [
+            threading.Thread(target=self._rescue, args=(service,), name="wire-rescue", daemon=True)
+            for service in self._services.values()
+        ]
+        for rescue in rescues:
+            rescue.start()
+        for rescue in rescues:
+            rescue.join()
+        if not self._closed:
+            self._post(lambda: self._lease.block(""))
+
+    def _rescue(self, service: Service) -> None:
+        try:
+            service.make_safe()
+        except Exception:
+            _LOG.exception("%s could not be made safe", service.name)
 
     def _endpoint(self, role: str) -> str:
         return self._settings.endpoints[role]

@@ -21,6 +21,7 @@ class Ending(StrEnum):
     """Why a lease ended by itself."""
 
     SILENT = "silent"
+    VANISHED = "silent since a command of its ran"
     IDLE = "idle"
 
 
@@ -31,6 +32,7 @@ class _Holder:
     deliberate: bool
     seen: float
     used: float
+    unwatched: bool  # a command of its came or ran that it has not been heard of since
 
 
 class Lease:
@@ -60,6 +62,11 @@ class Lease:
         """The key of the client that holds the lease."""
         return self._holder.key if self._holder else None
 
+    @property
+    def blocked(self) -> bool:
+        """Whether nobody may write just now."""
+        return bool(self._blocked)
+
     def block(self, reason: str) -> None:
         """Give the lease to nobody, because of `reason`; an empty one ends that."""
         self._blocked = reason
@@ -68,6 +75,7 @@ class Lease:
         """Renew: a message of `key` arrived."""
         if self._holder and self._holder.key == key:
             self._holder.seen = now
+            self._holder.unwatched = False
 
     def take(
         self,
@@ -83,9 +91,10 @@ class Lease:
             raise LeaseError(f"nobody may write: {self._blocked}; try again", retryable=True)
         holder = self._holder
         if holder is None or (force and holder.key != key):
-            self._holder = _Holder(key, name, deliberate, now, now)
+            self._holder = _Holder(key, name, deliberate, now, now, not deliberate)
         elif holder.key == key:
             holder.used = holder.seen = now
+            holder.unwatched = not deliberate
             holder.deliberate = holder.deliberate or deliberate
         else:
             raise LeaseError(
@@ -102,15 +111,20 @@ class Lease:
         return True
 
     def expire(self, now: float, *, working: bool) -> Ending | None:
-        """End a lease that is over; `working` says that something of the holder's still runs."""
+        """End a lease that is over; `working` says that something of the holder's still runs.
+
+        A holder that vanished in mid-motion is found out after `silence_s`, when the motion has
+        long come to its end: what ran since it was last heard of is remembered.
+        """
         holder = self._holder
         if holder is None:
             return None
         if working:
             holder.used = now
+            holder.unwatched = True
         if now - holder.seen > self.silence_s:
             self._holder = None
-            return Ending.SILENT
+            return Ending.VANISHED if holder.unwatched else Ending.SILENT
         if not holder.deliberate and now - holder.used > self.idle_s:
             self._holder = None
             return Ending.IDLE

@@ -189,6 +189,8 @@ class Link:
         """Send a request; `deliver` gets the answer, or the error at `until` at the latest."""
         self._pending.add(request_id, op, until, deliver)
         self._mail.put(partial(self._send, request_id, frames))
+        if self.closing:  # the thread may have failed what waited before this was added
+            self._pending.deliver(request_id, ConnectionLost(f"{op}: the client was closed"))
 
     def follow(self, operation: RemoteOperation) -> None:
         """Keep `operation` informed, from before its command is sent."""
@@ -355,7 +357,12 @@ class Link:
         elif not self._connection.send(frames):
             self._pending.deliver(
                 request_id,
-                BusyError("too many requests wait to be sent; wait for answers", None, True),
+                BusyError(
+                    f"not sent: the connection to {self.settings.control} takes nothing just now "
+                    "(it is built anew, or too much waits to be sent); try again",
+                    None,
+                    True,
+                ),
             )
 
     def _read_answers(self, connection: Connection) -> None:

@@ -315,11 +315,11 @@ class SettingSignal(ValueSignal):
             Seconds after which the server gives up; 5 by default.
         """
         self.check_value(value)
-        status = RequestStatus(self, f"{self.name} to {value} {self.egu}".rstrip())
         deadline = _WRITE_DEADLINE_S if timeout is None else timeout
         future = self.device.client.submit(
             self._command, self.arguments(value), deadline_s=deadline
         )
+        status = RequestStatus(self, f"{self.name} to {value} {self.egu}".rstrip())
         future.add_done_callback(lambda done: self._complete(done, status))
         return status
 

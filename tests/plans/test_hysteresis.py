@@ -13,6 +13,8 @@ from bluesky import RunEngine
 from bluesky.simulators import RunEngineSimulator, check_limits
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
+from devices.drivers import CameraSettings
+from devices.wire import InstrumentError
 from plans import hysteresis
 
 SHORT = {"axes": ("x",), "step": 0.5, "steps": 2, "repeats": 1}
@@ -159,6 +161,105 @@ def test_a_move_cut_short_ends_the_experiment(slow_bench: Any, engine: RunEngine
     assert column(slow_bench).beam_blank
 
 
+def fail_once_the_stage_has_gone_out(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the simulated stage refuse every move that comes after the second."""
+    start_move = bench.simulated.stage.start_move
+    moves: list[Any] = []
+
+    def refuse(wanted: Any) -> float:
+        moves.append(wanted)
+        if len(moves) > 2:
+            raise InstrumentError(f"the goniometer jammed at move {len(moves)}")
+        return start_move(wanted)
+
+    monkeypatch.setattr(bench.simulated.stage, "start_move", refuse)
+
+
+def test_the_beam_is_blanked_though_the_stage_cannot_return(
+    bench: Any, engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_once_the_stage_has_gone_out(bench, monkeypatch)
+    with pytest.raises(FailedStatus, match="jammed at move 3"):  # the first error, not the last
+        engine(hysteresis(bench.tem, **SHORT))
+    assert column(bench).beam_blank
+
+
+def test_the_stage_returns_though_the_beam_cannot_be_blanked(
+    bench: Any, engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blank = bench.simulated.column.blank
+
+    def stick(blanked: bool) -> None:
+        if blanked:
+            raise InstrumentError("the blanker is stuck")
+        blank(blanked)
+
+    monkeypatch.setattr(bench.simulated.column, "blank", stick)
+    wreck = RuntimeError("the second image went wrong")
+
+    def break_off(name: str, doc: dict[str, Any]) -> None:
+        if doc["seq_num"] == 2:
+            raise wreck
+
+    bench.tem.goniometer.x.set(5.0).wait(2)
+    engine.subscribe(break_off, "event")
+    with pytest.raises(RuntimeError, match="the second image went wrong"):
+        engine(hysteresis(bench.tem, **SHORT))
+    assert bench.simulated.stage.read().axes["x"].target == pytest.approx(5e-6, abs=1e-12)
+
+
+def interrupt_in_mid_frame(bench: Any, engine: RunEngine, act: Any) -> None:
+    """Have `act` called on a thread of its own while the second frame is scanned."""
+    acquire = bench.simulated.camera.acquire
+    frames: list[Any] = []
+
+    def scan() -> Any:
+        frames.append(None)
+        if len(frames) == 2:
+            bench.simulated.camera.configure(CameraSettings((32, 48), 1e-3))  # 1.5 s, 30 ms here
+            threading.Thread(target=act, daemon=True).start()
+        return acquire()
+
+    bench.simulated.camera.acquire = scan
+
+
+def test_an_abort_in_mid_frame_leaves_the_microscope_safe(
+    bench: Any, engine: RunEngine, documents: Any
+) -> None:
+    bench.tem.goniometer.x.set(5.0).wait(2)
+    interrupt_in_mid_frame(bench, engine, engine.request_pause)
+    with pytest.raises(RunEngineInterrupted):
+        engine(hysteresis(bench.tem, **SHORT))
+    engine.abort("the user had enough")
+    assert documents.of("stop")[0]["exit_status"] == "abort"
+    assert column(bench).beam_blank
+    assert bench.simulated.stage.read().axes["x"].target == pytest.approx(5e-6, abs=1e-12)
+
+
+def test_an_abort_in_mid_move_without_a_pause_leaves_the_microscope_safe(
+    slow_bench: Any, engine: RunEngine, documents: Any
+) -> None:
+    def abort(name: str, doc: dict[str, Any]) -> None:
+        if doc["seq_num"] == 1:
+            threading.Timer(0.05, engine.abort).start()
+
+    engine.subscribe(abort, "event")
+    with pytest.raises(RunEngineInterrupted):
+        engine(hysteresis(slow_bench.tem, **{**SHORT, "step": 2.0}))
+    assert documents.of("stop")[0]["exit_status"] == "abort"
+    assert column(slow_bench).beam_blank
+    assert slow_bench.simulated.stage.read().axes["x"].target == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_pause_in_mid_frame_loses_no_image(bench: Any, engine: RunEngine, documents: Any) -> None:
+    interrupt_in_mid_frame(bench, engine, engine.request_pause)
+    with pytest.raises(RunEngineInterrupted):
+        engine(hysteresis(bench.tem, **SHORT))
+    engine.resume()
+    indices = [datum["indices"]["start"] for datum in documents.of("stream_datum")]
+    assert indices == list(range(len(primary(documents))))
+
+
 def test_hands_back_the_result_of_the_live_analysis(bench: Any, engine: RunEngine) -> None:
     class Results:
         def future(self, raw_uid: str) -> Future[Any]:
@@ -169,3 +270,20 @@ def test_hands_back_the_result_of_the_live_analysis(bench: Any, engine: RunEngin
     result: Any = engine(hysteresis(bench.tem, **SHORT, analysis=Results()))
     assert result.plan_result.result == ("found", result.plan_result.uid)
     assert result.run_start_uids == (result.plan_result.uid,)
+
+
+def test_a_pause_while_the_analysis_works_does_not_lose_its_result(
+    bench: Any, engine: RunEngine
+) -> None:
+    future: Future[Any] = Future()
+
+    class Results:
+        def future(self, raw_uid: str) -> Future[Any]:
+            threading.Timer(0.02, engine.request_pause).start()
+            return future
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(hysteresis(bench.tem, **SHORT, analysis=Results()))
+    threading.Timer(0.02, future.set_result, ["found"]).start()
+    resumed: Any = engine.resume()
+    assert resumed.plan_result.result == "found"

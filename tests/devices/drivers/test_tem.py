@@ -289,6 +289,47 @@ def test_a_stop_ends_a_move_that_waits_for_the_stage_to_come_to_rest() -> None:
     assert stage.moves == [{"x": 5 * MICRON}]
 
 
+def test_a_stop_does_not_hit_a_move_of_another_axis_that_comes_after_it() -> None:
+    stage = CoastingStage()
+    bench = Bench(stage)
+    first, _ = in_thread(bench.move, x=5 * MICRON)
+    assert stage.busy.wait(1)
+    bench.call("stage.stop")
+    second, _ = in_thread(bench.move, y=1 * MICRON)
+    second.join(0.05)
+    assert (len(stage.moves), stage.stops) == (2, 1)
+    stage.rest()
+    first.join(1)
+    second.join(1)
+
+
+def test_moves_that_the_cancellation_of_another_ends_are_told_why() -> None:
+    bench, told = Bench(ScriptedStage(forever=True)), Told()
+    first, _ = in_thread(bench.move, told, x=5 * MICRON)
+    assert bench.stage.busy.wait(1)
+    second, outcome = in_thread(bench.move, y=5 * MICRON)
+    while len(bench.stage.moves) < 2:
+        second.join(0.001)
+    told.cancelled.set()
+    first.join(1)
+    second.join(1)
+    assert isinstance(outcome[0], CancelledError)
+    assert "the stage was stopped because x was cancelled" in str(outcome[0])
+
+
+def test_a_move_whose_watching_breaks_down_does_not_go_on_unwatched() -> None:
+    class Unplugged(ScriptedStage):
+        def read(self) -> StageReading:
+            if self.moves:
+                raise OSError("the cable is out")
+            return super().read()
+
+    bench = Bench(Unplugged())
+    with pytest.raises(OSError, match="the cable is out"):
+        bench.move(x=5 * MICRON)
+    assert bench.stage.stops == 1
+
+
 def test_a_cancelled_move_stops_the_stage() -> None:
     bench, told = Bench(ScriptedStage(forever=True)), Told()
     thread, outcome = in_thread(bench.move, told, x=5 * MICRON)
@@ -437,3 +478,36 @@ def test_wrong_column_settings_are_refused(args: dict[str, Any]) -> None:
     with pytest.raises((LimitError, RefusedError)):
         bench.call("column.set", **args)
     assert bench.column.read() == StillColumn().read()
+
+
+class LingeringCamera(StillCamera):
+    """A camera whose first frame, aborted or not, is over when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = threading.Event()
+        self.frames = 0
+
+    def acquire(self) -> Frame:
+        self.frames += 1
+        if self.frames > 1:
+            return super().acquire()
+        self.scanning.set()
+        self.over.wait(5)
+        raise CancelledError("aborted")
+
+
+def test_a_frame_after_an_abort_waits_for_the_aborted_one_to_end() -> None:
+    bench, camera = Bench(), LingeringCamera()
+    services = tem_services(bench.stage, camera, bench.column)
+    bench.services = {service.name: service for service in services}
+    first, aborted = in_thread(bench.call, "camera.acquire")
+    assert camera.scanning.wait(1)
+    bench.call("camera.abort")
+    second, outcome = in_thread(bench.call, "camera.acquire")
+    second.join(0.02)
+    camera.over.set()
+    first.join(1)
+    second.join(1)
+    assert isinstance(aborted[0], CancelledError)
+    assert outcome[0].arrays["image"].shape == (32, 48)

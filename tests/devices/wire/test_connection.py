@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from devices.wire import Client, ConnectionLost, ProtocolError, Server
+from devices.wire.callbacks import Callbacks
 from devices.wire.messages import MAGIC, PROTOCOL
 from devices.wire.timing import ServerClock
 
@@ -225,3 +226,22 @@ def test_a_deadline_is_never_later_by_the_servers_clock_than_by_the_clients() ->
     deadline = clock.deadline(20.0)
     assert deadline is not None
     assert 20.0 + offset - 0.001 - 1e-9 <= deadline <= 20.0 + offset
+
+
+def test_what_is_asked_of_a_client_while_it_closes_is_answered(client: Client) -> None:
+    client.close()
+    client._link.connected = True  # what another thread saw just before
+    for future in (
+        client.submit("stage.read"),
+        client.start("stage.move", {"x": 0.0}, timeout_s=5).future,
+    ):
+        with pytest.raises(ConnectionLost):
+            future.result(1)
+
+
+def test_what_comes_after_the_end_of_the_callbacks_is_called_all_the_same() -> None:
+    callbacks, called = Callbacks("test"), []
+    callbacks.start()
+    callbacks.close(1)
+    callbacks.put(called.append, 1)
+    assert called == [1]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from devices.wire import Client, LeaseError, RefusedError
+from devices.wire import Client, LeaseError, RefusedError, Role, Server
+from devices.wire.desk import Desk, DeskSettings
+from devices.wire.messages import Request, decode_answer
+from devices.wire.reception import Caller
+from devices.wire.timing import steady
 
 
 def test_the_first_to_write_holds_the_lease(connect: Callable[..., Client]) -> None:
@@ -95,6 +100,15 @@ def test_the_instrument_is_made_safe_when_the_lease_holder_dies_in_mid_motion(
     assert instrument.moves == []
 
 
+def test_the_instrument_is_made_safe_though_the_motion_of_its_dead_sender_ends_first(
+    bare: Any, client: Client, instrument: Any
+) -> None:
+    bare.ask(bare.command(1, "stage.move", x=1e-6))
+    bare.socket.close()
+    assert instrument.safe.wait(1)
+    assert instrument.moves == [1e-6]
+
+
 def test_the_instrument_is_left_alone_when_an_idle_lease_holder_dies(
     bare: Any, client: Client, instrument: Any, eventually: Callable[..., bool]
 ) -> None:
@@ -147,3 +161,57 @@ def test_a_lease_is_refused_while_the_instrument_is_made_safe(
     with pytest.raises((LeaseError, RefusedError), match="made safe"):
         bob.request("stage.nudge", {"x": 1e-6})
     instrument.gate.set()
+
+
+class Hanging:
+    """A service that cannot be made safe until it is let go."""
+
+    name = "hanging"
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def commands(self) -> dict[str, Any]:
+        return {}
+
+    def telemetry(self) -> dict[str, Any]:
+        return {}
+
+    def make_safe(self) -> None:
+        self.let_go.wait(5)
+
+
+def test_one_service_that_hangs_does_not_keep_another_from_being_made_safe(
+    instrument: Any,
+) -> None:
+    hanging = Hanging()
+    with Server([hanging, instrument]) as server:
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        made_safe = instrument.safe.wait(0.5)
+        hanging.let_go.set()
+        closing.join()
+    assert made_safe
+
+
+def test_nobody_writes_any_more_once_a_closing_server_has_made_the_instrument_safe(
+    instrument: Any,
+) -> None:
+    settings = DeskSettings("tem", "s", {}, 1.0, 5.0, 30.0, False)
+    desk = Desk(
+        [instrument],
+        settings,
+        post=lambda task: task(),
+        post_stop=lambda task: task(),
+        publish=lambda topic, values: None,
+        send=lambda frames: True,
+    )
+    desk.close(1.0)
+    request = Request(1, "ana", "stage.nudge", {"x": 1e-6}, "s", steady() + 1.0)
+    answer = desk.handle(Caller(b"route", ("", "ana"), Role.OPERATOR), request)
+    assert answer is not None
+    assert isinstance(decode_answer(answer.frames).error, LeaseError)
+    assert instrument.moves == []
