@@ -3,7 +3,9 @@
 From a run of stops - target, reported position, and the displacement between consecutive images -
 follow each step's place in the history of its axis, the differences reported - target and
 actual - target, and the first-step deficit after a reversal: what Fiedler et al., Microsc.
-Microanal. 29 (2023), fig. 3, shows in red. Positions are in micrometres; arrays hold (x, y).
+Microanal. 29 (2023), fig. 3, shows in red. Images tell the actual position of x and y; of any
+other axis that moves, target and reported position are compared. Positions are in micrometres or
+degrees, as `Steps.units` says.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .deficit import Deficit, Estimate, first_step_deficits
-from .steps import AXES, AxisHistory, StepClass, Steps, legs, steps_from_stops
+from .deficit import Deficit, Estimate, Imaged, first_step_deficits
+from .steps import IMAGE_AXES, AxisHistory, StepClass, Steps, legs, steps_from_stops
 
 __all__ = [
-    "AXES",
+    "IMAGE_AXES",
     "AxisHistory",
     "Deficit",
     "Estimate",
@@ -45,12 +47,14 @@ class HysteresisResult:
         Step by step.
     seq_num : ndarray of int, shape (n + 1,)
         Event numbers of the stops.
-    target, reported, actual : ndarray, shape (n + 1, 2)
-        Positions at the stops, um. The actual ones are the sum of the displacements from the
-        first stop, where actual = reported by definition; after a refused registration the sum
-        starts again from the reported position.
+    target, reported : ndarray, shape (n + 1, k)
+        Positions of all axes at the stops, in ``steps.units``.
+    actual : ndarray, shape (n + 1, 2)
+        Positions of x and y at the stops, µm: the sum of the displacements from the first stop,
+        where actual = reported by definition; after a refused registration the sum starts again
+        from the reported position.
     actual_stderr : ndarray, shape (n + 1, 2)
-        Standard error of the actual position relative to the start of its chain, um.
+        Standard error of the actual position relative to the start of its chain, µm.
     chain : ndarray of int, shape (n + 1,)
         Number of the unbroken chain of registrations a stop belongs to.
     deficits : tuple of Deficit
@@ -69,16 +73,16 @@ class HysteresisResult:
 
     @property
     def reported_minus_target(self) -> NDArray[np.float64]:
-        """Shape (n + 1, 2), um."""
+        """Shape (n + 1, k), in ``steps.units``."""
         return self.reported - self.target
 
     @property
     def actual_minus_target(self) -> NDArray[np.float64]:
-        """Shape (n + 1, 2), um."""
-        return self.actual - self.target
+        """Of x and y, shape (n + 1, 2), µm."""
+        return self.actual - self.target[:, : len(IMAGE_AXES)]
 
     def deficit(self, axis: str, direction: int) -> Deficit:
-        """Deficit of one axis (``"x"``, ``"y"``) and direction (-1, +1)."""
+        """Deficit of one axis (``"x"``, ``"alpha"``, ...) and direction (-1, +1)."""
         for found in self.deficits:
             if (found.axis, found.direction) == (axis, direction):
                 return found
@@ -95,17 +99,18 @@ def analyse(steps: Steps, *, raw_uid: str = "") -> HysteresisResult:
     start_reported = steps.reported[:1] - steps.reported_displacement[:1]
     target = np.concatenate([start_target, steps.target])
     reported = np.concatenate([start_reported, steps.reported])
+    images = slice(len(IMAGE_AXES))
     actual = np.empty((n + 1, 2))
     variance = np.zeros((n + 1, 2))
     chain = np.zeros(n + 1, dtype=np.int64)
-    actual[0] = reported[0]
+    actual[0] = reported[0, images]
     for row in range(n):
         if steps.accepted[row]:
             actual[row + 1] = actual[row] + steps.actual_displacement[row]
             variance[row + 1] = variance[row] + np.diag(steps.covariance[row])
             chain[row + 1] = chain[row]
         else:
-            actual[row + 1] = reported[row + 1]
+            actual[row + 1] = reported[row + 1, images]
             chain[row + 1] = chain[row] + 1
     return HysteresisResult(
         raw_uid=raw_uid,
@@ -122,7 +127,7 @@ def analyse(steps: Steps, *, raw_uid: str = "") -> HysteresisResult:
 
 def _deficits(steps: Steps) -> tuple[Deficit, ...]:
     found = []
-    for axis, name in enumerate(AXES):
+    for axis, (name, unit) in enumerate(zip(steps.axes, steps.units, strict=True)):
         rows = steps.of_axis(axis)
         for direction in (+1, -1):
             mine = rows[steps.direction[rows, axis] == direction]
@@ -130,17 +135,26 @@ def _deficits(steps: Steps) -> tuple[Deficit, ...]:
                 found.append(
                     first_step_deficits(
                         axis=name,
+                        unit=unit,
                         direction=direction,
                         target=steps.target_displacement[:, axis],
                         reported=steps.reported_displacement[:, axis],
-                        actual=steps.actual_displacement[:, axis],
-                        variance=steps.covariance[:, axis, axis],
-                        cross=steps.actual_displacement[:, 1 - axis],
+                        actual=_imaged(steps, axis),
                         legs=legs(steps, axis, direction),
                         steps=mine,
                     )
                 )
     return tuple(found)
+
+
+def _imaged(steps: Steps, axis: int) -> Imaged | None:
+    if axis >= len(IMAGE_AXES):
+        return None
+    return Imaged(
+        displacement=steps.actual_displacement[:, axis],
+        variance=steps.covariance[:, axis, axis],
+        cross=steps.actual_displacement[:, 1 - axis],
+    )
 
 
 def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) -> HysteresisResult:
@@ -154,11 +168,12 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     Raises
     ------
     ValueError
-        If they hold no start document of a hysteresis analysis, or no step.
+        If they hold no start document of a hysteresis analysis, or no step, or that analysis
+        failed: what a part of the run says is not the result of the run.
     """
-    from .documents import steps_from_rows
+    from .documents import axis_units, steps_from_rows
 
-    raw_uid, rows, streams = "", [], {}
+    raw_uid, rows, streams, units = "", [], {}, {}
     found = False
     for name, doc in documents:
         if name == "start":
@@ -166,6 +181,10 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
             raw_uid = str(doc.get("raw_uid", ""))
         elif name == "descriptor":
             streams[doc["uid"]] = doc["name"]
+            if doc["name"] == "displacement":
+                units = axis_units(doc["data_keys"])
+        elif name == "stop" and doc["exit_status"] == "fail":
+            raise ValueError(f"the analysis failed: {doc.get('reason') or 'no reason is given'}")
         elif name == "event" and streams.get(doc["descriptor"]) == "displacement":
             rows.append((int(doc["seq_num"]), doc["data"]))
         elif name == "event_page" and streams.get(doc["descriptor"]) == "displacement":
@@ -175,4 +194,4 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     if not found:
         raise ValueError("these documents are no hysteresis analysis (start.analysis.name)")
     rows.sort(key=lambda row: row[0])
-    return analyse(steps_from_rows([data for _, data in rows]), raw_uid=raw_uid)
+    return analyse(steps_from_rows([data for _, data in rows], units), raw_uid=raw_uid)

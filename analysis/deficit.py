@@ -9,7 +9,8 @@ short of those after it, by a one-sided t test (and, once it has grown, by one m
 where the leg is long enough). The interval is Student's over the
 legs, each leg compared with itself, so that errors shared inside a leg (slip, drift, slow
 periodic error) count as they should; it is never narrower than the registration errors allow.
-Displacements are in micrometres and counted along the direction of the leg.
+Displacements are in the unit of the axis (micrometres or degrees) and counted along the direction
+of the leg.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Deficit", "Estimate", "first_step_deficits"]
+__all__ = ["Deficit", "Estimate", "Imaged", "first_step_deficits"]
 
 # Recovered steps that go less than this share of their command have not recovered at all:
 # calibration errors stay below 15 % (Krios, nominal pixel size at low magnification).
@@ -32,7 +33,7 @@ _INTERVAL_LEVEL = 0.975
 
 @dataclass(frozen=True)
 class Estimate:
-    """A first-step deficit with its 95 % confidence interval, um.
+    """A first-step deficit with its 95 % confidence interval, in the unit of its axis.
 
     Parameters
     ----------
@@ -63,24 +64,47 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Imaged:
+    """What the images show of an axis, a value a step of the run, shape (n,); NaN where unknown.
+
+    Parameters
+    ----------
+    displacement : ndarray
+        Along the axis, µm.
+    variance : ndarray
+        Of `displacement`, from the registration, µm².
+    cross : ndarray
+        Displacement along the other axis of the image, µm.
+    """
+
+    displacement: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    cross: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Deficit:
     """First-step deficit of one axis in one direction.
 
     Parameters
     ----------
     axis : str
+    unit : str
+        Of all lengths or angles below, µm or deg.
     direction : int
         +1 or -1.
     reported, actual : Estimate
-        From the reported positions and from the images.
+        From the reported positions and from the images; the actual one is unknown for an axis
+        that images do not show.
     steps, first_steps, later_steps, unknown_steps : int
         Number of steps in this direction, and how many of each class.
     cross_displacement, cross_stderr : float
         Mean actual displacement of the other axis in a step along this one, and its standard
-        error, um.
+        error; NaN for an axis that images do not show.
     """
 
     axis: str
+    unit: str
     direction: int
     reported: Estimate
     actual: Estimate
@@ -95,12 +119,11 @@ class Deficit:
 def first_step_deficits(
     *,
     axis: str,
+    unit: str,
     direction: int,
     target: NDArray[np.float64],
     reported: NDArray[np.float64],
-    actual: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    cross: NDArray[np.float64],
+    actual: Imaged | None,
     legs: Sequence[NDArray[np.int64]],
     steps: NDArray[np.int64],
 ) -> Deficit:
@@ -108,42 +131,52 @@ def first_step_deficits(
 
     Parameters
     ----------
-    axis : str
+    axis, unit : str
     direction : int
         +1 or -1.
-    target, reported, actual : ndarray, shape (n,)
-        Displacements along the axis of all steps of the run, um; NaN where unknown.
-    variance : ndarray, shape (n,)
-        Registration variance of `actual`, um².
-    cross : ndarray, shape (n,)
-        Actual displacements along the other axis, um.
+    target, reported : ndarray, shape (n,)
+        Displacements along the axis of all steps of the run, in `unit`; NaN where unknown.
+    actual : Imaged or None
+        The same from the images, µm; None for an axis that they do not show.
     legs : sequence of ndarray of int
         Rows of each leg, first step after the reversal first.
     steps : ndarray of int
         Rows of all steps in this direction, of known history or not.
     """
-    sideways = cross[steps][np.isfinite(cross[steps])]
-    scatter = sideways.std(ddof=1) / np.sqrt(sideways.size) if sideways.size > 1 else np.nan
     known = sum(leg.size for leg in legs)
     commands = [direction * target[leg] for leg in legs]
+    exact = [np.zeros(leg.size) for leg in legs]
+    if actual is None:
+        from_images = _unknown(f"images do not show {axis}")
+        cross, cross_stderr = np.nan, np.nan
+    else:
+        moved = [direction * actual.displacement[leg] for leg in legs]
+        from_images = _estimate(commands, moved, [actual.variance[leg] for leg in legs])
+        cross, cross_stderr = _mean(actual.cross[steps])
     return Deficit(
         axis=axis,
+        unit=unit,
         direction=direction,
-        reported=_estimate(
-            commands,
-            [direction * reported[leg] for leg in legs],
-            [np.zeros(leg.size) for leg in legs],
-        ),
-        actual=_estimate(
-            commands, [direction * actual[leg] for leg in legs], [variance[leg] for leg in legs]
-        ),
+        reported=_estimate(commands, [direction * reported[leg] for leg in legs], exact),
+        actual=from_images,
         steps=int(steps.size),
         first_steps=len(legs),
         later_steps=known - len(legs),
         unknown_steps=int(steps.size) - known,
-        cross_displacement=float(sideways.mean()) if sideways.size else np.nan,
-        cross_stderr=float(scatter),
+        cross_displacement=cross,
+        cross_stderr=cross_stderr,
     )
+
+
+def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of the finite values and its standard error; NaN where there are too few."""
+    finite = values[np.isfinite(values)]
+    stderr = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else np.nan
+    return (float(finite.mean()) if finite.size else np.nan), float(stderr)
+
+
+def _unknown(note: str) -> Estimate:
+    return Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, False, False, note)
 
 
 @dataclass(frozen=True)
@@ -181,8 +214,7 @@ def _estimate(
     rows = [_usable(*leg) for leg in zip(commands, moved, variances, strict=True)]
     found = [leg for leg in rows if leg is not None and leg.command.size > 1]
     if not found:
-        note = "no reversal with a registered first and later step"
-        return Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, False, False, note)
+        return _unknown("no reversal with a known first and later step")
     m, recovered = _recovery(found)
     if not recovered:
         return _lower_bound(found)
@@ -234,7 +266,7 @@ def _within_leg(found: Sequence[_Leg], m: int, *, single: bool = False) -> tuple
     Returns
     -------
     variance : float
-        um².
+        Square of the unit of the axis.
     degrees of freedom : float
         0 if no leg has two recovered steps.
     """

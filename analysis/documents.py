@@ -5,7 +5,7 @@ One place knows the columns, so that what the live callback writes is what the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +13,21 @@ import numpy as np
 
 from .deficit import Deficit
 from .registration import Registration
-from .steps import AXES, StepClass, Steps, classify
+from .steps import IMAGE_AXES, StepClass, Steps, classify
 
 __all__ = [
-    "DEFICIT_KEYS",
-    "DISPLACEMENT_KEYS",
     "Displacement",
     "Stop",
+    "axis_units",
+    "deficit_keys",
     "deficit_row",
+    "displacement_keys",
     "displacement_row",
+    "in_order",
     "steps_from_rows",
 ]
 
-_PER_AXIS = ("_x", "_y")
+_COMMANDED = "target_displacement_"
 
 
 def _number(units: str, precision: int) -> dict[str, Any]:
@@ -51,64 +53,82 @@ def _string() -> dict[str, Any]:
     return {"source": "analysis", "dtype": "string", "shape": []}
 
 
-def _both(stem: str, units: str = "µm", precision: int = 4) -> dict[str, dict[str, Any]]:
-    return {stem + axis: _number(units, precision) for axis in _PER_AXIS}
+def in_order(axes: Iterable[str]) -> tuple[str, ...]:
+    """Axes of a run in the order of all tables: x and y, then the others by name.
+
+    A catalog may give back a mapping in another order than it got it.
+    """
+    return (*IMAGE_AXES, *sorted(set(axes) - set(IMAGE_AXES)))
 
 
-DISPLACEMENT_KEYS: Mapping[str, Mapping[str, Any]] = {
-    "raw_seq_num": _integer(),
-    "raw_seq_num_start": _integer(),
-    "axis": _string(),
-    "direction": _integer(),
-    "step_class": _string(),
-    **_both("target"),
-    **_both("reported"),
-    **_both("target_displacement"),
-    **_both("reported_displacement"),
-    **_both("actual_displacement"),
-    "actual_displacement_x_stderr": _number("µm", 5),
-    "actual_displacement_y_stderr": _number("µm", 5),
-    "actual_displacement_xy_covariance": _number("µm²", 9),
-    "confidence": _number("", 3),
-    "overlap": _number("", 3),
-    "accepted": _boolean(),
-    "reason": _string(),
-}
+def displacement_keys(units: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Columns of the table of displacements.
 
-DEFICIT_KEYS: Mapping[str, Mapping[str, Any]] = {
-    "axis": _string(),
-    "direction": _integer(),
-    "steps": _integer(),
-    "first_steps": _integer(),
-    "later_steps": _integer(),
-    "unknown_steps": _integer(),
-    **{
-        f"{quantity}_{key}": description
-        for quantity in ("reported", "actual")
-        for key, description in {
-            "deficit": _number("µm", 4),
-            "deficit_stderr": _number("µm", 4),
-            "deficit_low": _number("µm", 4),
-            "deficit_high": _number("µm", 4),
-            "legs": _integer(),
-            "recovery_steps": _integer(),
-            "recovered": _boolean(),
-            "significant": _boolean(),
-            "note": _string(),
-        }.items()
-    },
-    "cross_displacement": _number("µm", 4),
-    "cross_displacement_stderr": _number("µm", 4),
-}
+    Parameters
+    ----------
+    units : mapping of str to str
+        Unit of each axis of the run.
+    """
+    stems = ("target_", "reported_", _COMMANDED, "reported_displacement_")
+    return {
+        "raw_seq_num": _integer(),
+        "raw_seq_num_start": _integer(),
+        "axis": _string(),
+        "direction": _integer(),
+        "step_class": _string(),
+        **{stem + axis: _number(unit, 4) for stem in stems for axis, unit in units.items()},
+        **{f"actual_displacement_{axis}": _number("µm", 4) for axis in IMAGE_AXES},
+        **{f"actual_displacement_{axis}_stderr": _number("µm", 5) for axis in IMAGE_AXES},
+        "actual_displacement_xy_covariance": _number("µm²", 9),
+        "confidence": _number("", 3),
+        "overlap": _number("", 3),
+        "accepted": _boolean(),
+        "reason": _string(),
+    }
+
+
+def axis_units(data_keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Unit of each axis, from the columns of a table of displacements."""
+    axes = [key.removeprefix(_COMMANDED) for key in data_keys if key.startswith(_COMMANDED)]
+    return {axis: str(data_keys[_COMMANDED + axis]["units"]) for axis in in_order(axes)}
+
+
+def deficit_keys(unit: str) -> dict[str, dict[str, Any]]:
+    """Columns of the table of the deficits of all axes of one unit."""
+    return {
+        "axis": _string(),
+        "direction": _integer(),
+        "steps": _integer(),
+        "first_steps": _integer(),
+        "later_steps": _integer(),
+        "unknown_steps": _integer(),
+        **{
+            f"{quantity}_{key}": description
+            for quantity in ("reported", "actual")
+            for key, description in {
+                "deficit": _number(unit, 4),
+                "deficit_stderr": _number(unit, 4),
+                "deficit_low": _number(unit, 4),
+                "deficit_high": _number(unit, 4),
+                "legs": _integer(),
+                "recovery_steps": _integer(),
+                "recovered": _boolean(),
+                "significant": _boolean(),
+                "note": _string(),
+            }.items()
+        },
+        "cross_displacement": _number(unit, 4),
+        "cross_displacement_stderr": _number(unit, 4),
+    }
 
 
 @dataclass(frozen=True)
 class Stop:
-    """One stop of the stage: event number, and (x, y) target and reported position, um."""
+    """One stop of the stage: event number, and target and reported position by axis, µm or deg."""
 
     seq_num: int
-    target: tuple[float, float]
-    reported: tuple[float, float]
+    target: Mapping[str, float]
+    reported: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -124,25 +144,35 @@ def displacement_row(
     before: Stop,
     after: Stop,
     found: Displacement,
-    direction: tuple[int, int],
-    step_class: tuple[StepClass, StepClass],
+    history: Mapping[str, tuple[int, StepClass]],
 ) -> dict[str, Any]:
-    """One row of the table of displacements."""
-    moving = [axis for axis in range(2) if direction[axis]]
-    classes = {step_class[axis] for axis in moving} or {StepClass.NONE}
+    """One row of the table of displacements.
+
+    Parameters
+    ----------
+    before, after : Stop
+        Where the step began and ended.
+    found : Displacement
+        What the images say of it.
+    history : mapping
+        Direction and class of the step for each axis.
+    """
+    moving = [axis for axis, (direction, _) in history.items() if direction]
+    classes = {history[axis][1] for axis in moving} or {StepClass.NONE}
     row: dict[str, Any] = {
         "raw_seq_num": after.seq_num,
         "raw_seq_num_start": before.seq_num,
-        "axis": "".join(AXES[axis] for axis in moving) or "none",
-        "direction": direction[moving[0]] if len(moving) == 1 else 0,
+        "axis": "+".join(moving) or "none",
+        "direction": history[moving[0]][0] if len(moving) == 1 else 0,
         "step_class": str(classes.pop()) if len(classes) == 1 else "mixed",
     }
+    for axis in history:
+        row[f"target_{axis}"] = after.target[axis]
+        row[f"reported_{axis}"] = after.reported[axis]
+        row[_COMMANDED + axis] = after.target[axis] - before.target[axis]
+        row[f"reported_displacement_{axis}"] = after.reported[axis] - before.reported[axis]
     stderr = np.sqrt(np.diag(found.covariance))
-    for index, axis in enumerate(AXES):
-        row[f"target_{axis}"] = after.target[index]
-        row[f"reported_{axis}"] = after.reported[index]
-        row[f"target_displacement_{axis}"] = after.target[index] - before.target[index]
-        row[f"reported_displacement_{axis}"] = after.reported[index] - before.reported[index]
+    for index, axis in enumerate(IMAGE_AXES):
         row[f"actual_displacement_{axis}"] = float(found.moved[index])
         row[f"actual_displacement_{axis}_stderr"] = float(stderr[index])
     row["actual_displacement_xy_covariance"] = float(found.covariance[0, 1])
@@ -150,7 +180,7 @@ def displacement_row(
     row["overlap"] = found.registration.overlap
     row["accepted"] = found.registration.accepted
     row["reason"] = found.registration.reason
-    return {key: row[key] for key in DISPLACEMENT_KEYS}
+    return row
 
 
 def deficit_row(deficit: Deficit) -> dict[str, Any]:
@@ -175,20 +205,28 @@ def deficit_row(deficit: Deficit) -> dict[str, Any]:
         row[f"{quantity}_deficit_high"] = estimate.high
         for key in ("legs", "recovery_steps", "recovered", "significant", "note"):
             row[f"{quantity}_{key}"] = getattr(estimate, key)
-    return {key: row[key] for key in DEFICIT_KEYS}
+    return row
 
 
-def steps_from_rows(rows: Sequence[Mapping[str, Any]]) -> Steps:
-    """Read the table of displacements back, in the order of time."""
+def steps_from_rows(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> Steps:
+    """Read the table of displacements back.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        In the order of time.
+    units : mapping of str to str
+        Unit of each axis of the table, as `axis_units` gives it.
+    """
 
     def column(key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         # a table service may return what it holds as NaN as None
         return np.array([np.nan if row[key] is None else row[key] for row in rows], dtype=float)
 
-    def both(stem: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.stack([column(stem + axis) for axis in _PER_AXIS], axis=-1)
+    def columns(stem: str, axes: Iterable[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.stack([column(f"{stem}_{axis}") for axis in axes], axis=-1)
 
-    moved = both("actual_displacement")
+    moved = columns("actual_displacement", IMAGE_AXES)
     accepted = np.array([bool(row["accepted"]) for row in rows], dtype=bool) & np.isfinite(
         moved
     ).all(axis=1)
@@ -197,17 +235,19 @@ def steps_from_rows(rows: Sequence[Mapping[str, Any]]) -> Steps:
     covariance[:, 0, 0] = column("actual_displacement_x_stderr") ** 2
     covariance[:, 1, 1] = column("actual_displacement_y_stderr") ** 2
     covariance[:, 0, 1] = covariance[:, 1, 0] = column("actual_displacement_xy_covariance")
-    commanded = both("target_displacement")
+    commanded = columns("target_displacement", units)
     direction, step_class = classify(commanded)
     return Steps(
+        axes=tuple(units),
+        units=tuple(units.values()),
         seq_num=np.array(
             [(int(row["raw_seq_num_start"]), int(row["raw_seq_num"])) for row in rows],
             dtype=np.int64,
         ).reshape(-1, 2),
-        target=both("target"),
-        reported=both("reported"),
+        target=columns("target", units),
+        reported=columns("reported", units),
         target_displacement=commanded,
-        reported_displacement=both("reported_displacement"),
+        reported_displacement=columns("reported_displacement", units),
         actual_displacement=moved,
         covariance=covariance,
         confidence=column("confidence"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .alignment import HysteresisResult
 from .deficit import Estimate
-from .steps import AXES, StepClass
+from .steps import IMAGE_AXES, StepClass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,30 +57,34 @@ def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> 
     """Draw reported − target and actual − target against position, and the tiles of one leg.
 
     Fiedler et al. 2023, fig. 3, with the actual positions added: first steps after a reversal in
-    red, steps of unknown history open, the direction as the way the marker points.
+    red, steps of unknown history open, the direction as the way the marker points. A panel for
+    each axis that was stepped; of those that images do not show, reported − target only.
 
     Parameters
     ----------
     result : HysteresisResult
     images : Tiles, optional
-        Adds a strip of overlaid tiles, 50 % transparent, at their actual positions, for each axis.
+        Adds a strip of overlaid tiles, 50 % transparent, at their actual positions, for x and y.
 
     Returns
     -------
     matplotlib.figure.Figure
-        10 by 7 inches with tiles, else 10 by 5.
+        7 inches high with tiles, else 5; 10 wide, 5 a panel where there are more than two.
     """
     from matplotlib.figure import Figure
 
-    axes = [a for a in range(len(AXES)) if result.steps.of_axis(a).size] or [0]
-    figure = Figure(figsize=(10.0, 7.0 if images else 5.0), layout="constrained")
+    axes = [a for a in range(len(result.steps.axes)) if result.steps.of_axis(a).size] or [0]
+    if axes[0] >= len(IMAGE_AXES):
+        images = None
+    size = (max(10.0, 5.0 * len(axes)), 7.0 if images else 5.0)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.add_gridspec(
         2 if images else 1, len(axes), height_ratios=[3.0, 1.9] if images else [1.0]
     )
     for column, axis in enumerate(axes):
         panel = figure.add_subplot(grid[0, column])
-        _draw_errors(panel, result, axis, letter="ab"[column])
-        if images:
+        _draw_errors(panel, result, axis, letter=ascii_lowercase[column])
+        if images and axis < len(IMAGE_AXES):
             _draw_tiles(figure.add_subplot(grid[1, column]), result, axis, images)
     figure.legend(
         handles=_legend(),
@@ -95,13 +100,16 @@ def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> 
 
 
 def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: str) -> None:
-    name = AXES[axis]
+    name, unit = result.steps.axes[axis], result.steps.units[axis]
+    shown = _shown(unit)
     rows = result.steps.of_axis(axis)
-    for quantity, color, position, stderr in (
-        ("reported", _REPORTED, result.reported, None),
-        ("actual", _ACTUAL, result.actual, result.steps.covariance[:, axis, axis]),
-    ):
-        error = 1e3 * (position - result.target)[:, axis]
+    drawn: list[tuple[str, str, NDArray[np.float64], NDArray[np.float64] | None]]
+    drawn = [("reported", _REPORTED, result.reported_minus_target, None)]
+    if axis < len(IMAGE_AXES):
+        variance = result.steps.covariance[:, axis, axis]
+        drawn.append(("actual", _ACTUAL, result.actual_minus_target, variance))
+    for quantity, color, difference, variance in drawn:
+        error = shown.factor * difference[:, axis]
         place = result.reported[:, axis]
         for run in _unbroken(rows, result.chain if quantity == "actual" else None):
             stops = np.concatenate([run[:1], run + 1])
@@ -114,7 +122,7 @@ def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: st
             panel.errorbar(
                 place[row + 1],
                 error[row + 1],
-                yerr=None if stderr is None else 1e3 * np.sqrt(stderr[row]),
+                yerr=None if variance is None else shown.factor * np.sqrt(variance[row]),
                 fmt=_MARKERS[int(result.steps.direction[row, axis])],
                 ms=7 if step_class is StepClass.FIRST else 5.5,
                 mfc=face,
@@ -125,11 +133,10 @@ def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: st
                 zorder=3 if step_class is StepClass.FIRST else 2,
             )
     if not rows.size:
-        words = "no steps along x or y: images tell the actual position of these axes only"
-        panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center")
+        panel.text(0.5, 0.5, "no step of one axis alone", transform=panel.transAxes, ha="center")
     panel.axhline(0.0, color="0.6", lw=0.7, zorder=0)
-    panel.set_xlabel(f"reported {name} (µm)")
-    panel.set_ylabel(f"{name}: difference from target (nm)")
+    panel.set_xlabel(f"reported {name} ({unit})")
+    panel.set_ylabel(f"{name}: difference from target ({shown.unit})")
     panel.set_title(f"({letter})  steps along {name}", loc="left", fontsize=10)
     panel.margins(x=0.06)
     low, high = panel.get_ylim()
@@ -137,7 +144,7 @@ def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: st
     panel.text(
         0.98,
         0.98,
-        _deficits_in_words(result, name),
+        _deficits_in_words(result, name, shown),
         transform=panel.transAxes,
         ha="right",
         va="top",
@@ -156,29 +163,43 @@ def _unbroken(rows: NDArray[np.int64], chain: NDArray[np.int64] | None) -> list[
     return [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if run.size]
 
 
-def _deficits_in_words(result: HysteresisResult, name: str) -> str:
-    lines = [f"first-step deficit of {name} (nm), 95 % interval"]
+@dataclass(frozen=True)
+class _Shown:
+    """How differences of one unit are written: in which unit, times what, with how many digits."""
+
+    unit: str
+    factor: float
+    digits: int
+
+
+def _shown(unit: str) -> _Shown:
+    return _Shown("nm", 1e3, 0) if unit == "µm" else _Shown(unit, 1.0, 4)
+
+
+def _deficits_in_words(result: HysteresisResult, name: str, shown: _Shown) -> str:
+    lines = [f"first-step deficit of {name} ({shown.unit}), 95 % interval"]
     for deficit in result.deficits:
         if deficit.axis == name:
             sign = _WORDS[deficit.direction]
+            found = [("actual", deficit.actual)] if name in IMAGE_AXES else []
             lines += [
-                f"{sign}{name} {quantity:<8} {_in_words(estimate)}"
-                for quantity, estimate in (
-                    ("actual", deficit.actual),
-                    ("reported", deficit.reported),
-                )
+                f"{sign}{name} {quantity:<8} {_in_words(estimate, shown)}"
+                for quantity, estimate in (*found, ("reported", deficit.reported))
             ]
     return "\n".join(lines)
 
 
-def _in_words(estimate: Estimate) -> str:
+def _in_words(estimate: Estimate, shown: _Shown) -> str:
     if np.isnan(estimate.value):
         return "no reversal".rjust(23)
+    value, low, high = (
+        f"{shown.factor * number:.{shown.digits}f}"
+        for number in (estimate.value, estimate.low, estimate.high)
+    )
     if not estimate.recovered:
-        return f"> {1e3 * estimate.value:.0f} (leg too short)".rjust(23)
+        return f"> {value} (leg too short)".rjust(23)
     if np.isnan(estimate.low):
-        return f"{1e3 * estimate.value:>5.0f}  (repeat for an interval)"
-    value, low, high = (f"{1e3 * v:.0f}" for v in (estimate.value, estimate.low, estimate.high))
+        return f"{value:>5}  (repeat for an interval)"
     return f"{value:>5}  [{low:>5}, {high:>5}]".replace("-", "\N{MINUS SIGN}")
 
 
@@ -229,7 +250,7 @@ def _draw_tiles(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) 
     """Overlay the tiles of one leg where the images say they are."""
     from matplotlib.transforms import Affine2D
 
-    name = AXES[axis]
+    name = IMAGE_AXES[axis]
     stops = _leg_to_show(result, axis, tiles)
     if not stops.size:
         panel.set_axis_off()
@@ -274,7 +295,7 @@ def _draw_tiles(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) 
     panel.set_ylim(upright if axis == 0 else upright[::-1])
     panel.set_aspect("equal")
     panel.set_xlabel(f"actual {name} (µm)")
-    panel.set_ylabel(f"actual {AXES[1 - axis]} (µm)")
+    panel.set_ylabel(f"actual {IMAGE_AXES[1 - axis]} (µm)")
     first, last = (int(n) for n in result.seq_num[stops[[0, -1]]])
     panel.set_title(
         f"images {first} to {last}, 50 % transparent; red: after the first step",

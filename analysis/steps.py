@@ -1,11 +1,13 @@
 """Each step of a stage run and its place in the commanded history of its axis.
 
-Positions are in micrometres; arrays hold (x, y).
+The axes of a run are x and y, whose actual displacements the images show, then all others that it
+records, of which the stage's own word is all there is. Positions are in micrometres or degrees,
+as `Steps.units` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,11 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AXES", "AxisHistory", "StepClass", "Steps", "classify", "legs", "steps_from_stops"]
+__all__ = [
+    "IMAGE_AXES",
+    "AxisHistory",
+    "StepClass",
+    "Steps",
+    "classify",
+    "legs",
+    "steps_from_stops",
+]
 
-AXES = ("x", "y")
-# Targets closer than this are the same target: far below any encoder, far above rounding.
-SAME_TARGET_UM = 1e-4
+IMAGE_AXES = ("x", "y")
+# Targets closer than this (um or deg) are the same target: far below any encoder, far above
+# rounding.
+_SAME_TARGET = 1e-4
 
 
 class StepClass(StrEnum):
@@ -42,8 +53,8 @@ class AxisHistory:
     reversed_once: bool = False
 
     def advance(self, displacement: float) -> tuple[int, StepClass]:
-        """Take the commanded displacement (um) of one step; return its direction and class."""
-        if not abs(displacement) > SAME_TARGET_UM:
+        """Take the commanded displacement (um or deg) of one step; return direction and class."""
+        if not abs(displacement) > _SAME_TARGET:
             return 0, StepClass.NONE
         direction = 1 if displacement > 0 else -1
         turned = direction == -self.direction
@@ -56,29 +67,37 @@ class AxisHistory:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a run, one row a pair of consecutive stops.
+    """The steps of a run of k axes, one row a pair of consecutive stops.
 
     Parameters
     ----------
+    axes : tuple of str, length k
+        x, y, and what else the run records.
+    units : tuple of str, length k
+        Unit of each axis, µm or deg.
     seq_num : ndarray of int, shape (n, 2)
         Event numbers of the stops at which each step began and ended.
-    target, reported : ndarray, shape (n, 2)
-        Positions at the end of the step, um.
-    target_displacement, reported_displacement, actual_displacement : ndarray, shape (n, 2)
-        um; the actual one from the images, NaN where the registration was refused.
+    target, reported : ndarray, shape (n, k)
+        Positions at the end of the step, in `units`.
+    target_displacement, reported_displacement : ndarray, shape (n, k)
+        In `units`.
+    actual_displacement : ndarray, shape (n, 2)
+        Of x and y from the images, µm; NaN where the registration was refused.
     covariance : ndarray, shape (n, 2, 2)
-        Of the actual displacement, um².
+        Of the actual displacement, µm².
     confidence : ndarray, shape (n,)
     accepted : ndarray of bool, shape (n,)
         Whether the registration may be used.
     reason : tuple of str
         Why each registration was accepted or refused.
-    direction : ndarray of int, shape (n, 2)
+    direction : ndarray of int, shape (n, k)
         -1, 0, +1 for each axis.
-    step_class : tuple of (StepClass, StepClass)
+    step_class : tuple of tuple of StepClass, n by k
         For each axis.
     """
 
+    axes: tuple[str, ...]
+    units: tuple[str, ...]
     seq_num: NDArray[np.int64]
     target: NDArray[np.float64]
     reported: NDArray[np.float64]
@@ -90,15 +109,15 @@ class Steps:
     accepted: NDArray[np.bool_]
     reason: tuple[str, ...]
     direction: NDArray[np.int64]
-    step_class: tuple[tuple[StepClass, StepClass], ...]
+    step_class: tuple[tuple[StepClass, ...], ...]
 
     def __len__(self) -> int:
         return len(self.seq_num)
 
     def of_axis(self, axis: int) -> NDArray[np.int64]:
-        """Rows of the steps that move this axis (0 x, 1 y) and no other."""
-        alone = (self.direction[:, axis] != 0) & (self.direction[:, 1 - axis] == 0)
-        return np.flatnonzero(alone)
+        """Rows of the steps that move this axis (by its place in `axes`) and no other."""
+        alone = np.count_nonzero(self.direction, axis=1) == 1
+        return np.flatnonzero(alone & (self.direction[:, axis] != 0))
 
 
 def steps_from_stops(
@@ -109,21 +128,24 @@ def steps_from_stops(
     *,
     accepted: Sequence[bool] | NDArray[Any] | None = None,
     seq_num: Sequence[int] | NDArray[Any] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Steps:
     """Make the table of steps from that of the stops.
 
     Parameters
     ----------
-    target, reported : array_like, shape (n + 1, 2)
-        (x, y) of the stops in order of time, um.
+    target, reported : array_like, shape (n + 1, k)
+        Positions at the stops in order of time, x and y (µm) first.
     displacement : array_like, shape (n, 2)
-        From the images, um.
+        Of x and y from the images, µm.
     covariance : array_like, shape (n, 2, 2)
         Of `displacement`, um².
     accepted : array_like of bool, shape (n,), optional
         Registrations that may be used; all that are finite if not given.
     seq_num : array_like of int, shape (n + 1,), optional
         Event numbers of the stops; 1, 2, ... if not given.
+    units : mapping of str to str, optional
+        Unit of each of the k axes, in their order; x and y in µm if not given.
 
     Raises
     ------
@@ -133,12 +155,13 @@ def steps_from_stops(
     target, reported = (np.asarray(a, dtype=float) for a in (target, reported))
     moved = np.array(displacement, dtype=float)
     spread = np.asarray(covariance, dtype=float)
-    n = len(moved)
+    units = dict.fromkeys(IMAGE_AXES, "µm") if units is None else units
+    n, k = len(moved), len(units)
     shapes = (target.shape, reported.shape, moved.shape, spread.shape)
-    if shapes != ((n + 1, 2), (n + 1, 2), (n, 2), (n, 2, 2)):
+    if shapes != ((n + 1, k), (n + 1, k), (n, 2), (n, 2, 2)):
         raise ValueError(
             f"target, reported, displacement and covariance have shapes {shapes}, "
-            "must be (n + 1, 2), (n + 1, 2), (n, 2) and (n, 2, 2)"
+            f"must be (n + 1, {k}), (n + 1, {k}), (n, 2) and (n, 2, 2)"
         )
     usable = np.isfinite(moved[:, 0]) & np.isfinite(moved[:, 1])
     if accepted is not None:
@@ -148,6 +171,8 @@ def steps_from_stops(
     steps = np.diff(target, axis=0)
     direction, classes = classify(steps)
     return Steps(
+        axes=tuple(units),
+        units=tuple(units.values()),
         seq_num=np.stack([numbers[:-1], numbers[1:]], axis=1).astype(np.int64),
         target=target[1:],
         reported=reported[1:],
@@ -165,29 +190,40 @@ def steps_from_stops(
 
 def classify(
     displacement: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], tuple[tuple[StepClass, StepClass], ...]]:
-    """Directions and classes of steps from their commanded displacements, shape (n, 2), um."""
-    histories = (AxisHistory(), AxisHistory())
-    directions, classes = [], []
-    for step in displacement:
-        x, y = (h.advance(float(d)) for h, d in zip(histories, step, strict=True))
-        directions.append((x[0], y[0]))
-        classes.append((x[1], y[1]))
-    return np.array(directions, dtype=np.int64).reshape(-1, 2), tuple(classes)
+) -> tuple[NDArray[np.int64], tuple[tuple[StepClass, ...], ...]]:
+    """Directions and classes of steps from their commanded displacements.
+
+    Parameters
+    ----------
+    displacement : ndarray, shape (n, k)
+        In the units of the k axes, µm or deg.
+
+    Returns
+    -------
+    direction : ndarray of int, shape (n, k)
+    step_class : tuple of tuple of StepClass, n by k
+    """
+    histories = [AxisHistory() for _ in range(displacement.shape[1])]
+    directions, classes = np.zeros(displacement.shape, dtype=np.int64), []
+    for row, step in enumerate(displacement):
+        found = [h.advance(float(d)) for h, d in zip(histories, step, strict=True)]
+        directions[row] = [direction for direction, _ in found]
+        classes.append(tuple(step_class for _, step_class in found))
+    return directions, tuple(classes)
 
 
 def legs(steps: Steps, axis: int, direction: int) -> list[NDArray[np.int64]]:
     """Rows of each run of steps of one axis in one direction that begins with a reversal.
 
-    Steps of the other axis in between do not end a leg; a step of both axes at once does, for
-    nobody can tell what it did to either.
+    Steps of other axes in between do not end a leg; a step of several axes at once does, for
+    nobody can tell what it did to each.
     """
     found: list[list[int]] = []
     open_leg = False
     for row in range(len(steps)):
         if steps.direction[row, axis] == 0:
             continue
-        if steps.direction[row, 1 - axis] != 0:
+        if np.count_nonzero(steps.direction[row]) > 1:
             open_leg = False
             continue
         if steps.direction[row, axis] != direction:

@@ -288,18 +288,21 @@ def show_settings(
 @told_in_a_line
 def catalog_start(settings: SettingsFile = None, data: Data = None) -> None:
     """Start the catalog service, unless it runs."""
-    from station.cataloguing import start
+    from station.catalog import ensure_catalog
 
-    typer.echo(start(_load(settings, data)))
+    folder = _load(settings, data).data
+    typer.echo(f"catalog of {folder} at {ensure_catalog(folder).uri}")
 
 
 @catalog_app.command("stop")
 @told_in_a_line
 def catalog_stop(settings: SettingsFile = None, data: Data = None) -> None:
     """Stop the catalog service."""
-    from station.cataloguing import stop
+    from station.catalog import stop_catalog
 
-    typer.echo(stop(_load(settings, data)))
+    folder = _load(settings, data).data
+    ran = stop_catalog(folder)
+    typer.echo(f"catalog service of {folder} stopped" if ran else f"none runs for {folder}")
 
 
 @catalog_app.command("status")
@@ -308,9 +311,9 @@ def catalog_status(
     settings: SettingsFile = None, data: Data = None, as_json: AsJSON = False
 ) -> None:
     """Say whether the catalog service runs and what it lacks."""
-    from station.cataloguing import status
+    from station.listing import print_catalog
 
-    typer.echo(status(_load(settings, data), as_json=as_json))
+    print_catalog(_load(settings, data), as_json=as_json)
 
 
 @keys_app.command("new")

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from station.errors import StationError
+from station import StationError
 
 __all__ = ["CommandError", "told_in_a_line"]
 

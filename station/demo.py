@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from station.catalog import wait_archived
-from station.cataloguing import catalog_while
+from station.catalog import catalog_while, wait_archived
 from station.experiments import Hysteresis, desk, measure
 from station.listing import print_json
 from station.report import write_report
@@ -50,7 +49,7 @@ def run_demo(
         f"clock {settings.tem.clock_rate:g} times real time)",
         highlight=False,
     )
-    with catalog_while(settings) as catalog:
+    with catalog_while(settings.data) as catalog:
         with desk(settings, settings_path) as station:
             outcome = measure(station, experiment, talk)
         written = write_report(settings, outcome.uid)

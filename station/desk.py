@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from station import StationError
 from station.catalog import (
     CatalogError,
     Catalogs,
@@ -29,7 +31,6 @@ from station.catalog import (
     wait_archived,
 )
 from station.engine import Station
-from station.errors import StationError
 from station.journal import being_written, list_runs
 from station.logs import logging_to
 from station.settings import Settings, load_settings, settings_file
@@ -190,7 +191,7 @@ class Desk:
         """
         if shell is None or in_queueserver():
             return
-        from station.shell import set_up
+        from station.console import set_up
 
         set_up(shell, self.station.RE, self.label)
         Console().print(self._panel())
@@ -237,12 +238,13 @@ class Desk:
 
     def close(self) -> None:
         """End what this desk has started."""
-        self.station.close()
-        if self._stop_catalog:
-            stop_catalog(self.settings.data)
-            self._stop_catalog = False
-        self._logging.__exit__(None, None, None)
         atexit.unregister(self.close)
+        with ExitStack() as last:  # each is done, whatever becomes of those before it
+            last.push(self._logging)
+            if self._stop_catalog:
+                last.callback(stop_catalog, self.settings.data)
+                self._stop_catalog = False
+            self.station.close()
 
 
 def _foreseeable(error: Exception) -> bool:

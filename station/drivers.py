@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.drivers.protocols import CameraDriver, ColumnDriver, StageDriver
-from station.errors import StationError
+from station import StationError
 from station.settings import TEMSettings
 
 __all__ = ["TEM_DRIVERS", "DriverError", "TEMDrivers", "open_tem"]

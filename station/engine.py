@@ -123,8 +123,13 @@ class Station:
             self.RE.subscribe(kept_to_itself(publisher, "publishing documents"))
 
     def _end_engine(self) -> None:
-        if self.RE.state not in ("idle", "panicked"):
-            self.RE.abort("the station was closed")
+        try:
+            if self.RE.state not in ("idle", "panicked"):
+                self.RE.abort("the station was closed")
+        finally:  # a plan that does not end well must not leave the loop and its thread behind
+            self._end_loop()
+
+    def _end_loop(self) -> None:
         loop = self.RE.loop
         loop.call_soon_threadsafe(loop.stop)
         deadline = time.monotonic() + _END_OF_LOOP

@@ -1,4 +1,4 @@
-"""The commands that only look: ``runs``, ``show``, ``settings``."""
+"""The commands that only look: ``runs``, ``show``, ``catalog status``, ``settings``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from station.catalog import catalog_status
 from station.journal import RunSummary, list_runs, read_documents
 from station.lookup import analysis_of, journal_folder, run_named
 from station.settings import Settings
 from station.tables import deficit_rows, deficit_table, run_row, run_table
 
-__all__ = ["print_json", "print_run", "print_runs", "print_settings"]
+__all__ = ["print_catalog", "print_json", "print_run", "print_runs", "print_settings"]
 
 _LEFT_OUT = ("uid", "time", "hints", "versions", "fields", "plan_type")
 
@@ -124,6 +125,42 @@ def _start_table(run: RunSummary, streams: dict[str, dict[str, Any]]) -> Table:
     for name, stream in streams.items():
         table.add_row(f"stream {name}", f"{stream['events']} events: {', '.join(stream['keys'])}")
     return table
+
+
+def print_catalog(settings: Settings, *, as_json: bool) -> None:
+    """Print whether the catalog service runs and what it lacks.
+
+    Parameters
+    ----------
+    settings : Settings
+        The data folder.
+    as_json : bool
+        For a script.
+    """
+    found = catalog_status(settings.data)
+    uri = found.address.uri if found.address else None
+    if as_json:
+        print_json(
+            {
+                "running": found.running,
+                "uri": uri,
+                "archived": found.archived,
+                "waiting": found.waiting,
+                "aside": [{"uid": uid, "reason": reason} for uid, reason in found.aside],
+            }
+        )
+        return
+    screen = Console()
+    where = f"runs at {uri}" if uri else "does not run"
+    screen.print(
+        f"catalog service {where}: {found.archived} runs archived, {found.waiting} to come",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for uid, reason in found.aside:
+        screen.print(
+            f"set aside: {uid[:8]}: {reason}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def print_settings(settings: Settings, path: Path | None, *, as_json: bool) -> None:

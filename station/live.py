@@ -17,7 +17,7 @@ from typing import Any
 
 from analysis.alignment import HysteresisResult, result_from_documents
 from analysis.live import AnalysisRouter, HysteresisAnalysis
-from station.errors import StationError
+from station import StationError
 
 __all__ = ["LiveAnalysis", "LiveAnalysisError"]
 
@@ -55,6 +55,7 @@ class LiveAnalysis:
         self._collected: dict[str, _Collected] = {}
         self._owners: dict[str, str] = {}  # analysis run of each of its descriptors
         self._given_up = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._work, name="live-analysis", daemon=True)
         self._thread.start()
 
@@ -69,8 +70,12 @@ class LiveAnalysis:
             The document.
         """
         if name == "start":
+            future: Future[HysteresisResult] = Future()
+            # Not to be cancelled: a plan that is aborted while it waits takes it from nobody else.
+            future.set_running_or_notify_cancel()
             with self._lock:
-                self._futures[doc["uid"]] = Future()
+                if not self._ended:
+                    self._futures[doc["uid"]] = future
                 while len(self._futures) > _KEPT:
                     del self._futures[next(iter(self._futures))]
         self._queue.put((name, doc))
@@ -108,16 +113,19 @@ class LiveAnalysis:
         self._thread.join(_DRAIN)
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None and not self._given_up.is_set():
-            name, doc = item
-            self._router(name, doc)
-            if name == "stop":
-                self._settle(doc["run_start"])
-        self._router.close()
-        with self._lock:
-            open_ones = [uid for uid, future in self._futures.items() if not future.done()]
-        for uid in open_ones:
-            self._settle(uid)
+        try:
+            while (item := self._queue.get()) is not None and not self._given_up.is_set():
+                name, doc = item
+                self._router(name, doc)
+                if name == "stop":
+                    self._settle(doc["run_start"])
+            self._router.close()
+        finally:  # whatever happens here, nobody waits for ever
+            with self._lock:
+                self._ended = True
+                known = list(self._futures)
+            for uid in known:
+                self._settle(uid)
 
     def _settle(self, raw_uid: str) -> None:
         """Fail the future of a run that has ended without an analysis."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from station.errors import StationError
+from station import StationError
 
 __all__ = ["LogError", "logging_to"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from station.errors import StationError
+from station import StationError
 from station.journal import RunSummary, find_run, list_runs, read_documents, summarize
 from station.settings import Settings
 
@@ -126,7 +126,7 @@ def stored(settings: Settings, name: str) -> Stored:
     Raises
     ------
     NotAnalysedError
-        There is no analysis of it.
+        There is no analysis of it, or it has no result.
     """
     from analysis.alignment import result_from_documents
 
@@ -137,4 +137,8 @@ def stored(settings: Settings, name: str) -> Stored:
             f"run {raw.uid[:8]} ({raw.plan_name}) has no finished analysis in the journal; "
             f"`twinscope replay {raw.uid[:8]}` analyses it"
         )
-    return Stored(raw, found, result_from_documents(read_documents(found.path)))
+    try:
+        result = result_from_documents(read_documents(found.path))
+    except ValueError as error:
+        raise NotAnalysedError(f"run {raw.uid[:8]} ({raw.plan_name}): {error}") from error
+    return Stored(raw, found, result)

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from station.errors import StationError
+from station import StationError
 
 __all__ = ["MetadataError", "PersistentMetadata", "package_versions"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from station.errors import StationError
+from station import StationError
 
 __all__ = [
     "SHIPPED_ORIGIN",

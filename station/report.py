@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from station.cli_errors import CommandError
 from station.lookup import Stored, stored
 from station.settings import Settings
-from station.tables import in_nm
+from station.tables import axis_in_words, in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -170,10 +170,9 @@ def markdown(found: Stored, figure: str) -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {deficit.direction:+d} {deficit.axis} | {in_nm(deficit.actual)} "
-        f"| {in_nm(deficit.reported)} | {deficit.actual.legs} |".replace("+1 ", "+").replace(
-            "-1 ", "−"
-        )
+        f"| {axis_in_words(deficit)} | {in_words(deficit.actual, deficit.unit)} "
+        f"| {in_words(deficit.reported, deficit.unit)} "
+        f"| {max(deficit.actual.legs, deficit.reported.legs)} |"
         for deficit in result.deficits
     ]
     version = analysis.start.get("analysis", {}).get("version", "unknown")

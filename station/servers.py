@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from station.errors import StationError
+from station import StationError
 from station.settings import Settings, TEMSettings
 
 __all__ = ["InstrumentServer", "ServerError", "ServerFacts"]

@@ -33,7 +33,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
-from station.errors import StationError
+from station import StationError
 
 __all__ = [
     "FILE_NAME",

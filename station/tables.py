@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from analysis.deficit import Deficit, Estimate
     from station.journal import RunSummary
 
-__all__ = ["deficit_rows", "deficit_table", "in_nm", "run_row", "run_table"]
+__all__ = ["axis_in_words", "deficit_rows", "deficit_table", "in_words", "run_row", "run_table"]
 
 
-def in_nm(estimate: Estimate) -> str:
-    """Write an estimate in nm with its 95 % confidence interval."""
+def in_words(estimate: Estimate, unit: str) -> str:
+    """Write an estimate with its 95 % confidence interval: lengths in nm, angles in degrees."""
     if estimate.value != estimate.value:
         return f"unknown ({estimate.note})" if estimate.note else "unknown"
-    text = f"{1e3 * estimate.value:+.0f} nm"
+    shown, factor, digits = ("nm", 1e3, 0) if unit == "µm" else (unit, 1.0, 4)
+    value, low, high = (
+        f"{factor * number:+.{digits}f}" for number in (estimate.value, estimate.low, estimate.high)
+    )
+    text = f"{value} {shown}"
     if estimate.low == estimate.low:
-        text += f" [{1e3 * estimate.low:+.0f}, {1e3 * estimate.high:+.0f}]"
+        text += f" [{low}, {high}]"
     return text if estimate.recovered else f"≥ {text}"
 
 
@@ -37,7 +41,7 @@ def deficit_table(result: HysteresisResult) -> Table:
     Returns
     -------
     rich.table.Table
-        In nm, with 95 % confidence intervals.
+        In nm and degrees, with 95 % confidence intervals.
     """
     table = Table(title="First-step deficit after a reversal, 95 % confidence interval")
     table.add_column("axis")
@@ -46,17 +50,18 @@ def deficit_table(result: HysteresisResult) -> Table:
     table.add_column("reversals", justify="right")
     for deficit in result.deficits:
         table.add_row(
-            _axis(deficit),
-            in_nm(deficit.actual),
-            in_nm(deficit.reported),
-            str(deficit.actual.legs),
+            axis_in_words(deficit),
+            in_words(deficit.actual, deficit.unit),
+            in_words(deficit.reported, deficit.unit),
+            str(max(deficit.actual.legs, deficit.reported.legs)),
         )
     if not result.deficits:
-        table.caption = "no steps along x or y: images tell the actual position of these axes only"
+        table.caption = "no step of one axis alone"
     return table
 
 
-def _axis(deficit: Deficit) -> str:
+def axis_in_words(deficit: Deficit) -> str:
+    """Write axis and direction, as ``+x``."""
     return f"{'+' if deficit.direction > 0 else '−'}{deficit.axis}"
 
 
@@ -71,25 +76,26 @@ def deficit_rows(result: HysteresisResult) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Lengths in µm; None for what is unknown.
+        In ``unit``, um or deg; None for what is unknown.
     """
     return [
         {
             "axis": deficit.axis,
             "direction": deficit.direction,
-            "actual": _plain(deficit.actual),
-            "reported": _plain(deficit.reported),
+            "actual": _plain(deficit.actual, deficit.unit),
+            "reported": _plain(deficit.reported, deficit.unit),
         }
         for deficit in result.deficits
     ]
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
+def _plain(estimate: Estimate, unit: str) -> dict[str, Any]:
     numbers = {
         name: None if (value := float(getattr(estimate, name))) != value else value
         for name in ("value", "stderr", "low", "high")
     }
-    return {**numbers, "unit": "um", "legs": estimate.legs, "recovered": estimate.recovered}
+    plain_unit = "um" if unit == "µm" else unit
+    return {**numbers, "unit": plain_unit, "legs": estimate.legs, "recovered": estimate.recovered}
 
 
 def run_row(run: RunSummary) -> dict[str, Any]:

@@ -12,16 +12,17 @@ import numpy as np
 
 from ..alignment import analyse
 from ..documents import (
-    DEFICIT_KEYS,
-    DISPLACEMENT_KEYS,
     Displacement,
     Stop,
+    deficit_keys,
     deficit_row,
+    displacement_keys,
     displacement_row,
+    in_order,
     steps_from_rows,
 )
 from ..registration import Registration, register
-from ..steps import AXES, AxisHistory
+from ..steps import IMAGE_AXES, AxisHistory
 from .router import AnalysisRouter, Emit, Publisher, Reading, RunAnalysis
 
 __all__ = ["HysteresisAnalysis"]
@@ -42,13 +43,15 @@ _DEFICIT_HINTS = [
     "actual_deficit_low",
     "actual_deficit_high",
 ]
+_MICROMETRE = ("µm", "μm", "um")  # micro sign, Greek mu, ASCII
 
 
 class HysteresisAnalysis(AnalysisRouter):
     """Registers consecutive images of every stage run and measures its first-step deficits.
 
     Emits one "displacement" event a step and, at the end, one "deficit" event an axis and
-    direction; `analysis.alignment.result_from_documents` makes the result of them.
+    direction ("deficit_deg" for an axis in degrees: a column has one unit).
+    `analysis.alignment.result_from_documents` makes the result of them.
 
     Parameters
     ----------
@@ -67,15 +70,14 @@ class HysteresisAnalysis(AnalysisRouter):
         super().__init__(emit, name="hysteresis", parameters=parameters)
 
     def understands(self, start: Mapping[str, Any]) -> bool:
-        """Whether the run has images with a scale, and an axis they can show."""
+        """Whether the run has images with a scale, and names the axes of a stage."""
         fields = start["fields"]
         scale = all(isinstance(fields.get(key), str) for key in ("pixel_size", "camera_to_stage"))
         axes = fields.get("axes")
-        return scale and isinstance(axes, Mapping) and any(axis in axes for axis in AXES)
+        return scale and isinstance(axes, Mapping) and any(axis in axes for axis in IMAGE_AXES)
 
     def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
         """Begin with a run."""
-        publisher.declare("displacement", DISPLACEMENT_KEYS, _DISPLACEMENT_HINTS, start["time"])
         return _RunHysteresis(start, publisher, self._parameters)
 
 
@@ -88,40 +90,54 @@ class _RunHysteresis(RunAnalysis):
         self._publisher = publisher
         self._prior_sigma = parameters["prior_sigma"]
         self._min_overlap = parameters["min_overlap"]
-        self._histories = (AxisHistory(), AxisHistory())
+        self._histories = {axis: AxisHistory() for axis in in_order(self._fields["axes"])}
+        self._units: dict[str, str] = {}
         self._before: tuple[Stop, Reading] | None = None
         self._rows: list[dict[str, Any]] = []
 
     def reading(self, reading: Reading) -> None:
         """Register the image of a stop with that of the stop before."""
-        stop = Stop(reading.seq_num, self._position(reading, "target"), self._position(reading))
-        if self._before is not None:
+        stop = Stop(reading.seq_num, self._places(reading, "target"), self._places(reading))
+        if self._before is None:
+            self._units = {axis: self._unit(reading, axis) for axis in self._histories}
+            keys = displacement_keys(self._units)
+            self._publisher.declare("displacement", keys, _DISPLACEMENT_HINTS, reading.time)
+        else:
             before, earlier = self._before
             found = self._displacement(before, earlier, stop, reading)
-            x, y = (
-                history.advance(b - a)
-                for history, a, b in zip(self._histories, before.target, stop.target, strict=True)
-            )
-            row = displacement_row(before, stop, found, (x[0], y[0]), (x[1], y[1]))
+            history = {
+                axis: history.advance(stop.target[axis] - before.target[axis])
+                for axis, history in self._histories.items()
+            }
+            row = displacement_row(before, stop, found, history)
             self._rows.append(row)
             self._publisher.event("displacement", row, reading.time)
         self._before = (stop, reading)
 
     def finish(self, time: float) -> None:
         """Measure the deficits from what has been published."""
-        result = analyse(steps_from_rows(self._rows), raw_uid=self._raw_uid)
-        self._publisher.declare("deficit", DEFICIT_KEYS, _DEFICIT_HINTS, time)
-        for deficit in result.deficits:
-            self._publisher.event("deficit", deficit_row(deficit), time)
+        result = analyse(steps_from_rows(self._rows, self._units), raw_uid=self._raw_uid)
+        for unit in dict.fromkeys(["µm", *self._units.values()]):
+            stream = "deficit" if unit == "µm" else f"deficit_{unit}"
+            mine = [deficit for deficit in result.deficits if deficit.unit == unit]
+            if mine or unit == "µm":
+                self._publisher.declare(stream, deficit_keys(unit), _DEFICIT_HINTS, time)
+            for deficit in mine:
+                self._publisher.event(stream, deficit_row(deficit), time)
 
-    def _position(self, reading: Reading, which: str = "reported") -> tuple[float, float]:
-        x, y = (
-            float(self._value(reading, self._fields["axes"][axis][which]))
-            if axis in self._fields["axes"]
-            else float("nan")
-            for axis in AXES
-        )
-        return x, y
+    def _unit(self, reading: Reading, axis: str) -> str:
+        names = self._fields["axes"].get(axis)
+        unit = "µm" if names is None else reading.units.get(names["reported"], "µm")
+        if axis in IMAGE_AXES and unit not in _MICROMETRE:
+            raise ValueError(f"{axis} is recorded in {unit}, must be µm to compare with the images")
+        return "µm" if unit in _MICROMETRE else unit
+
+    def _places(self, reading: Reading, which: str = "reported") -> dict[str, float]:
+        axes = self._fields["axes"]
+        return {
+            axis: float(self._value(reading, axes[axis][which])) if axis in axes else float("nan")
+            for axis in self._histories
+        }
 
     def _value(self, reading: Reading, key: str) -> Any:
         if key not in reading.data:
@@ -138,7 +154,9 @@ class _RunHysteresis(RunAnalysis):
             float
         )
         to_stage = to_stage * (float(self._value(reading, self._fields["pixel_size"])) * 1e-3)
-        expected = np.nan_to_num(np.subtract(after.reported, before.reported))
+        expected = np.nan_to_num(
+            [after.reported[axis] - before.reported[axis] for axis in IMAGE_AXES]
+        )
         columns, rows = np.linalg.solve(to_stage, expected)
         sigma = self._prior_sigma / np.sqrt(abs(np.linalg.det(to_stage)))
         try:

@@ -48,6 +48,8 @@ class Reading:
         Of the event, s since the epoch.
     data : mapping
         Scalars of the event and the configuration of its devices.
+    units : mapping of str to str
+        Units of the scalars of the event, where the run gives them.
     image : ndarray, shape (rows, columns), or None
         None if the run ended before the image could be read.
     problem : str
@@ -57,6 +59,7 @@ class Reading:
     seq_num: int
     time: float
     data: Mapping[str, Any]
+    units: Mapping[str, str]
     image: NDArray[Any] | None
     problem: str = ""
 
@@ -154,6 +157,7 @@ class _Run:
         self.assets = AssetReader()
         self.last_time = float(start["time"])
         self._configuration: dict[str, dict[str, Any]] = {}
+        self._units: dict[str, dict[str, str]] = {}
         self._stream = ""
         self._events: dict[int, tuple[float, str, Mapping[str, Any]]] = {}
         self._next = 1
@@ -167,6 +171,8 @@ class _Run:
             for device in doc.get("configuration", {}).values():
                 values.update(device.get("data", {}))
             self._configuration[doc["uid"]] = values
+            units = {key: value.get("units") for key, value in doc["data_keys"].items()}
+            self._units[doc["uid"]] = {key: unit for key, unit in units.items() if unit}
 
     def event(self, seq_num: int, time: float, descriptor: str, data: Mapping[str, Any]) -> None:
         if descriptor in self._configuration:
@@ -191,7 +197,7 @@ class _Run:
             del self._events[seq_num]
             self._next = seq_num + 1
             values = {**self._configuration[descriptor], **data}
-            yield Reading(seq_num, time, values, image, problem)
+            yield Reading(seq_num, time, values, self._units[descriptor], image, problem)
 
 
 class AnalysisRouter(ABC):
@@ -237,7 +243,10 @@ class AnalysisRouter(ABC):
     def close(self) -> None:
         """Close the analyses of runs whose stop document never came."""
         for uid in list(self._runs):
-            self._end(uid, "the raw run has no stop document", self._runs[uid].last_time)
+            try:
+                self._end(uid, "the raw run has no stop document", self._runs[uid].last_time)
+            except Exception:
+                log.exception("%s analysis of run %s could not be closed", self._name, uid[:8])
 
     def _on_start(self, doc: Mapping[str, Any]) -> None:
         fields = doc.get("fields")

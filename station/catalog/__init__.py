@@ -16,6 +16,7 @@ from station.catalog.client import (
 from station.catalog.control import (
     CatalogStatus,
     catalog_status,
+    catalog_while,
     ensure_catalog,
     stop_catalog,
     wait_archived,
@@ -31,6 +32,7 @@ __all__ = [
     "LazyCatalog",
     "analyses_of",
     "catalog_status",
+    "catalog_while",
     "ensure_catalog",
     "open_analysis",
     "open_broker",

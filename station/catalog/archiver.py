@@ -5,18 +5,19 @@ each run that grows, gives a stop document to a run whose writer is gone, and se
 failed, later and later. One run that cannot be archived is set aside and never stops the others.
 """
 
+import contextlib
 import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from station.catalog.client import connect
 from station.catalog.feed import RunFeed, forget_aside, is_archived, set_aside
 from station.catalog.layout import Layout
-from station.journal import JournalError, RunSummary, summarize
+from station.journal import JournalError, RunSummary, being_written, summarize
 
 _PERIOD_S = 0.2
 _TURN = 500  # documents a run may send before the next run has its turn
@@ -33,7 +34,7 @@ class _Job:
     inode: int
     feed: RunFeed | None = None
     tries: int = 0
-    not_before: float = field(default=0.0)
+    not_before: float = 0.0
 
 
 class Archiver:
@@ -101,7 +102,9 @@ class Archiver:
                 continue
             with os.scandir(month) as entries:
                 for entry in entries:
-                    self._consider(entry)
+                    # A file may be removed, or put in its place, while the folder is read.
+                    with contextlib.suppress(FileNotFoundError):
+                        self._consider(entry)
             if time.time_ns() - changed > _SETTLED_S * 1e9:
                 self._seen[month] = changed
 
@@ -129,13 +132,13 @@ class Archiver:
                 container = self._containers[job.run.purpose]
                 job.feed = RunFeed(self._layout, job.run, container)
             return job.feed.step(_TURN)
-        except FileNotFoundError:
-            _log.warning("the journal of run %s was removed before it was archived", job.run.uid)
-            return True
-        except JournalError as error:
-            set_aside(self._layout, job.run, str(error))
-            return True
         except Exception as error:
+            if not job.run.path.exists():
+                _log.warning("the journal of %s was removed before it was archived", job.run.uid)
+                return True
+            if isinstance(error, JournalError):
+                set_aside(self._layout, job.run, str(error))
+                return True
             return self._failed(job, error)
 
     def _failed(self, job: _Job, error: Exception) -> bool:
@@ -154,8 +157,6 @@ class Archiver:
 
 def _remove_garbage(path: Path) -> None:
     """Remove the unfinished replacement of a run, if the process that wrote it is gone."""
-    from station.journal import being_written
-
     if not being_written(path):
         path.unlink(missing_ok=True)
         _log.info("removed %s, which was never finished", path)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,8 @@ from station.catalog.layout import (
     CatalogError,
     Layout,
     read_state,
-    try_lock,
 )
-from station.journal import journal_file, journal_files
+from station.journal import journal_file, journal_files, try_lock
 
 _POLL_S = 0.02
 
@@ -116,6 +116,30 @@ def stop_catalog(data_dir: str | Path | Layout, *, timeout: float = 5.0) -> bool
     raise CatalogError(f"the catalog service (process {pid}) does not end; see {layout.log}")
 
 
+@contextlib.contextmanager
+def catalog_while(data_dir: str | Path | Layout) -> Iterator[Future[CatalogAddress]]:
+    """Have a catalog service while the context lasts; one that ran before is left running.
+
+    Parameters
+    ----------
+    data_dir : str or Path
+        The data folder.
+
+    Yields
+    ------
+    concurrent.futures.Future of CatalogAddress
+        The service, which comes up in the background.
+    """
+    ran_before = catalog_status(data_dir).running
+    with ThreadPoolExecutor(1, thread_name_prefix="catalog-start") as background:
+        try:
+            yield background.submit(ensure_catalog, data_dir)
+        finally:
+            background.shutdown(wait=True)
+            if not ran_before:
+                stop_catalog(data_dir)
+
+
 def catalog_status(data_dir: str | Path | Layout) -> CatalogStatus:
     """Tell what the catalog has of the journal; works without a service, too.
 
@@ -203,7 +227,7 @@ def _start(layout: Layout, deadline: float) -> CatalogAddress:
                 stdout=log,
                 stderr=log,
                 pass_fds=(say_ready,),
-                check=True,
+                check=False,  # one that cannot start closes the pipe without a word
             )
         os.close(say_ready)
         say_ready = -1

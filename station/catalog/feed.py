@@ -165,7 +165,10 @@ def is_archived(layout: Layout, path: Path) -> bool:
         return True
     if state.state == "aside" or state.size != stat.st_size:
         return False
-    if zlib.crc32(path.read_bytes()) != state.crc:
+    try:
+        if zlib.crc32(path.read_bytes()) != state.crc:
+            return False
+    except OSError:  # the feed meets it again, and sets the run aside with the reason
         return False
     # A copy of the same content: remember its face, so that it need not be read again.
     write_state(layout, uid, replace(state, inode=stat.st_ino, mtime_ns=stat.st_mtime_ns))

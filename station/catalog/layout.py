@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from station.journal import try_lock
+
 
 class CatalogError(RuntimeError):
     """The catalog cannot do what was asked; the message is one line."""
@@ -231,9 +233,12 @@ class RunState:
 
 
 def read_state(layout: Layout, uid: str) -> RunState | None:
-    """Read the state of a run; None where the archiver has not seen it."""
+    """Read the state of a run; None where the archiver has not seen it, or cannot read its note."""
     content = read_json(layout.states / f"{uid}.json")
-    return None if content is None else RunState(**content)
+    try:
+        return None if content is None else RunState(**content)
+    except TypeError:  # written by another version: the run is archived again
+        return None
 
 
 def write_state(layout: Layout, uid: str, state: RunState) -> None:
@@ -254,12 +259,3 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.new")
     temporary.write_text(json.dumps(content))
     temporary.replace(path)
-
-
-def try_lock(descriptor: int, kind: int) -> bool:
-    """Take a file's lock, if nobody holds it."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

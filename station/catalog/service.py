@@ -16,7 +16,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from station.catalog.layout import CatalogError, Layout, try_lock
+from station.catalog.layout import CatalogError, Layout
+from station.journal import try_lock
 
 READY = b"ready\n"
 _LOG_BYTES = 2_000_000
@@ -79,15 +80,25 @@ def _run(layout: Layout, ready: int | None, *, quiet: bool) -> None:
         if not quiet:
             sys.stdout.write(f"catalog of {layout.data} at {uri}; Ctrl-C ends it\n")
             sys.stdout.flush()
-        if ready is not None:
-            with contextlib.suppress(BrokenPipeError):  # who started it may have gone
-                os.write(ready, READY)
-            os.close(ready)
+        if ready is not None and not _awaited(ready):
+            _log.info("ending: who started the service has gone before it was ready")
+            return
         archiver = Archiver(layout, uri)
         archiver.start()
         ended.wait()
         _log.info("ending")
         archiver.stop(timeout=0.7)
+
+
+def _awaited(ready: int) -> bool:
+    """Say that the service is ready; tell whether anybody hears it."""
+    try:
+        os.write(ready, READY)
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(ready)
+    return True
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from station.journal.runs import (
     list_runs,
     summarize,
     synthesize_stop,
+    try_lock,
 )
 from station.journal.writer import Journal, journal_file
 
@@ -33,4 +34,5 @@ __all__ = [
     "read_documents",
     "summarize",
     "synthesize_stop",
+    "try_lock",
 ]

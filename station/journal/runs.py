@@ -201,7 +201,7 @@ def being_written(path: Path) -> bool:
         False is certain: the lock of a process that ended, in whatever way, is gone.
     """
     with path.open("rb") as file:
-        return not _try_lock(file.fileno(), fcntl.LOCK_SH)
+        return not try_lock(file.fileno(), fcntl.LOCK_SH)
 
 
 def close_abandoned(path: Path) -> dict[str, Any] | None:
@@ -225,7 +225,7 @@ def close_abandoned(path: Path) -> dict[str, Any] | None:
     """
     try:
         with path.open("r+b") as file:
-            if not _try_lock(file.fileno(), fcntl.LOCK_EX):
+            if not try_lock(file.fileno(), fcntl.LOCK_EX):
                 return None
             tail = JournalTail(path)
             stop = synthesize_stop(tail.read(), path.stat().st_mtime, _WRITER_GONE)
@@ -322,7 +322,8 @@ def _files(month: Path) -> list[Path]:
     return sorted(month.glob(f"[!.]*{SUFFIX}"))
 
 
-def _try_lock(descriptor: int, kind: int) -> bool:
+def try_lock(descriptor: int, kind: int) -> bool:
+    """Take a file's lock, if nobody holds it."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

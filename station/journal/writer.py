@@ -24,7 +24,6 @@ from station.journal.errors import JournalError
 
 SUFFIX = ".jsonl"
 _NEW = ".new"
-_SYNC_AT_ONCE = frozenset(("start", "descriptor", "stop"))
 _SYNC_PERIOD_S = 1.0
 _SAFE_UID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
@@ -76,11 +75,16 @@ class Journal:
             self._open(doc, line)
             return
         uid, run = self._find(name, doc)
-        run.write(line, sync=name in _SYNC_AT_ONCE)
-        if name == "stop":
-            with self._lock:
-                self._forget_run(uid)
-            run.finish()
+        if name != "stop":
+            run.write(line, sync=name == "descriptor")
+            return
+        with self._lock:
+            self._forget_run(uid)
+        try:
+            run.write(line, sync=True)
+            run.publish()
+        finally:  # a run whose end cannot be written must not look as if it went on
+            run.release()
 
     def close(self) -> None:
         """Let go of the runs that are still open; they count as unfinished from then on."""
@@ -162,7 +166,7 @@ class _RunFile:
         try:
             self.write(first_line, sync=True)
             if existing is None:
-                self._publish()
+                self.publish()
         except BaseException:
             self._path.unlink(missing_ok=True)
             self.release()
@@ -181,11 +185,20 @@ class _RunFile:
                 self._cut_back()
                 raise _cannot_write(self._folder, error) from error
 
-    def finish(self) -> None:
-        """Put the whole run in its place and let go of it."""
-        if self._path != self._target:
-            self._publish()
-        self.release()
+    def publish(self) -> None:
+        """Put the run in its place, if it is not there yet."""
+        if self._path == self._target:
+            return
+        try:
+            os.replace(self._path, self._target)
+            self._path = self._target
+            parent = os.open(self._target.parent, os.O_RDONLY)
+            try:
+                os.fsync(parent)
+            finally:
+                os.close(parent)
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -204,18 +217,6 @@ class _RunFile:
         """Remove the part of a line that was written, so that the next one stands alone."""
         if self._fd >= 0:
             os.ftruncate(self._fd, self._size)
-
-    def _publish(self) -> None:
-        try:
-            os.replace(self._path, self._target)
-            self._path = self._target
-            parent = os.open(self._target.parent, os.O_RDONLY)
-            try:
-                os.fsync(parent)
-            finally:
-                os.close(parent)
-        except OSError as error:
-            raise _cannot_write(self._folder, error) from error
 
 
 def journal_file(folder: Path, uid: str) -> Path | None:

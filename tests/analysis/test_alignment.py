@@ -164,6 +164,35 @@ def test_error_of_the_actual_position_grows_as_the_root_of_the_steps(stage_run):
     )
 
 
+def test_reported_deficit_of_a_tilt_is_its_play_and_the_actual_one_is_unknown(stage_run):
+    targets, reported, _ = (a[:, 0] for a in stage_run(0.5, 4, 2, (0.4, 0.0), (0.08, 0.0)))
+    still = np.zeros((len(targets), 2))
+    found = analyse(
+        steps_from_stops(
+            np.column_stack([still, targets]),
+            np.column_stack([still, reported]),
+            np.diff(still, axis=0),
+            np.tile(np.eye(2) * 1e-6, (len(targets) - 1, 1, 1)),
+            units={"x": "µm", "y": "µm", "alpha": "deg"},
+        )
+    )
+    assert {(d.axis, d.unit) for d in found.deficits} == {("alpha", "deg")}
+    deficit = found.deficit("alpha", 1)
+    assert deficit.reported.value == pytest.approx(0.08, abs=1e-9)
+    assert np.isnan(deficit.actual.value)
+    assert deficit.actual.note == "images do not show alpha"
+
+
+def test_a_step_of_two_axes_at_once_belongs_to_neither():
+    targets = np.array([(0, 0, 0), (1, 0, 0), (0, 0, 0), (1, 0, 1), (2, 0, 1)], dtype=float)
+    units = {"x": "µm", "y": "µm", "z": "µm"}
+    moved, nothing = np.diff(targets[:, :2], axis=0), np.zeros((4, 2, 2))
+    steps = steps_from_stops(targets, targets, moved, nothing, units=units)
+    assert steps.of_axis(0).tolist() == [0, 1, 3]
+    assert steps.of_axis(2).tolist() == []
+    assert [leg.tolist() for leg in legs(steps, 0, 1)] == []
+
+
 def test_cross_axis_displacement_is_reported():
     targets = along_x([0, 1, 2, 3, 2, 1, 0])
     actual = targets.copy()

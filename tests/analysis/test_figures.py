@@ -96,6 +96,27 @@ def test_run_of_one_axis_has_one_panel(tmp_path):
     drawn(figure, tmp_path / "figure.png")
 
 
+def test_steps_of_a_tilt_are_drawn_as_reported_in_degrees(stage_run, tmp_path):
+    targets, reported, _ = (a[:, 0] for a in stage_run(0.5, 4, 2, (0.0, 0.0), (0.08, 0.0)))
+    still = np.zeros((len(targets), 2))
+    units = {"x": "µm", "y": "µm", "alpha": "deg"}
+    steps = steps_from_stops(
+        np.column_stack([still, targets]),
+        np.column_stack([still, reported]),
+        np.diff(still, axis=0),
+        np.tile(np.eye(2) * 1e-6, (len(targets) - 1, 1, 1)),
+        units=units,
+    )
+    figure = hysteresis_figure(analyse(steps), Tiles({1: np.zeros((4, 4))}, 1.0))
+    (panel,) = figure.axes
+    assert panel.get_title(loc="left").endswith("steps along alpha")
+    assert panel.get_ylabel() == "alpha: difference from target (deg)"
+    text = panel.texts[0].get_text()
+    assert "+alpha reported 0.0800" in text
+    assert "actual" not in text
+    drawn(figure, tmp_path / "figure.png")
+
+
 def test_refused_registrations_break_the_line_and_are_not_drawn(stage_run, tmp_path):
     targets, reported, actual = stage_run(1.0, 3, 2, (0.6, 0.35))
     moved = np.diff(actual, axis=0)

@@ -185,6 +185,90 @@ def test_deficit_of_the_run_is_the_play_put_in(raw_run, stage_run):
     assert row["reported_deficit"] == pytest.approx(0.0, abs=1e-9)
 
 
+def with_tilt(documents, targets, reported):
+    """The same run with an axis alpha, in degrees."""
+    documents = copy.deepcopy(documents)
+    one(documents, "start")["fields"]["axes"]["alpha"] = {"reported": "tilt", "target": "tilt_to"}
+    keys = one(documents, "descriptor")["data_keys"]
+    keys["tilt"] = keys["tilt_to"] = {
+        "source": "test",
+        "dtype": "number",
+        "shape": [],
+        "units": "deg",
+    }
+    stops = [doc for name, doc in documents if name == "event"]
+    for stop, target, place in zip(stops, targets, reported, strict=True):
+        stop["data"] |= {"tilt": place, "tilt_to": target}
+        stop["timestamps"] |= {"tilt": stop["time"], "tilt_to": stop["time"]}
+    return documents
+
+
+TILTS = np.array([0.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+TILTS_REPORTED = np.array([0.0, 1.0, 2.0, 1.1, 0.1, 1.0, 2.0])
+
+
+@pytest.fixture
+def tilted(raw_run):
+    still = np.zeros((len(TILTS), 2))
+    return with_tilt(raw_run.documents(still, still, still), TILTS, TILTS_REPORTED)
+
+
+def test_steps_of_a_tilt_are_analysed_as_reported_in_degrees(tilted):
+    documents = analysed(tilted)
+    rows = events(documents, "deficit_deg")
+    assert [(row["axis"], row["direction"]) for row in rows] == [("alpha", 1), ("alpha", -1)]
+    assert rows[1]["reported_deficit"] == pytest.approx(0.1, abs=1e-9)
+    assert np.isnan(rows[1]["actual_deficit"])
+    assert events(documents, "deficit") == []
+    keys = {
+        d["name"]: d["data_keys"]["reported_deficit"]["units"]
+        for n, d in documents
+        if n == "descriptor" and "deficit" in d["name"]
+    }
+    assert keys == {"deficit": "µm", "deficit_deg": "deg"}
+
+
+def test_result_of_a_tilt_is_rebuilt_whatever_the_order_of_the_columns(tilted):
+    documents = json.loads(json.dumps(analysed(tilted)))
+    for name, doc in documents:
+        if name == "descriptor":
+            doc["data_keys"] = dict(sorted(doc["data_keys"].items()))
+    found = result_from_documents(documents)
+    assert (found.steps.axes, found.steps.units) == (("x", "y", "alpha"), ("µm", "µm", "deg"))
+    np.testing.assert_array_equal(found.reported[:, 2], TILTS_REPORTED)
+    assert found.deficit("alpha", -1).reported.value == pytest.approx(0.1, abs=1e-9)
+
+
+def test_lengths_in_another_unit_than_that_of_the_images_are_refused(raw):
+    raw = copy.deepcopy(raw)
+    one(raw, "descriptor")["data_keys"]["stage_y"]["units"] = "mm"
+    stop = one(analysed(raw), "stop")
+    assert stop["exit_status"] == "fail"
+    assert "is recorded in mm, must be µm" in stop["reason"]
+
+
+def test_a_failed_analysis_has_no_result(raw):
+    documents = analysed(raw)
+    documents[-1] = ("stop", {**documents[-1][1], "exit_status": "fail", "reason": "no disk"})
+    with pytest.raises(ValueError, match="the analysis failed: no disk"):
+        result_from_documents(documents)
+
+
+def test_what_cannot_be_emitted_does_not_keep_other_runs_from_being_closed(raw, caplog):
+    refused = []
+
+    def emit(name, doc):
+        if name == "stop":
+            refused.append(name)
+            raise OSError("disk full")
+
+    router = HysteresisAnalysis(emit)
+    replay(raw[:-1], router)
+    router.close()
+    assert refused == ["stop"]
+    assert "could not be closed" in caplog.text
+
+
 def test_aborted_run_is_analysed_as_far_as_it_went(raw):
     stop = {**raw[-1][1], "exit_status": "abort"}
     found = analysed([*raw[:11], ("stop", stop)])

@@ -1,6 +1,7 @@
 """What the catalog does without its service: order of documents, proxies, plain errors."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,9 @@ def test_a_state_fits_the_file_that_it_was_made_for(tmp_path: Path) -> None:
 def test_a_damaged_state_is_no_state(tmp_path: Path) -> None:
     layout = Layout.of(tmp_path)
     layout.prepare()
-    (layout.states / "u.json").write_text("{")
-    assert read_state(layout, "u") is None
+    for content in ("{", "[]", '{"state": "archived", "of_another_version": 1}'):
+        (layout.states / "u.json").write_text(content)
+        assert read_state(layout, "u") is None
 
 
 def test_without_a_service_the_status_counts_what_waits(tmp_path: Path) -> None:
@@ -189,6 +191,36 @@ def test_a_server_that_is_away_is_asked_for_ever(
 ) -> None:
     assert _archive(tmp_path, httpx.ConnectError("refused"), monkeypatch).times == 24
     assert catalog_status(tmp_path).waiting == 1
+
+
+class _Taking:
+    """A container that takes all runs; `then` happens when the first is looked for."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self._then = then
+        self.asked: list[str] = []
+
+    def __getitem__(self, uid: str) -> Any:
+        self.asked.append(uid)
+        self._then()
+        raise RuntimeError("not today")
+
+
+def test_a_bad_run_that_is_removed_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    layout = Layout.of(tmp_path)
+    layout.prepare()
+    with Journal(layout.journal) as journal:
+        for uid in ("bad", "good"):
+            journal("start", {"uid": uid, "time": 1.0})
+            journal("stop", {"uid": "s", "time": 1.0, "run_start": uid})
+    bad = next(layout.journal.glob("*/*/bad.jsonl"))
+    container = _Taking(lambda: bad.unlink(missing_ok=True))
+    archiver = Archiver(layout, "nowhere")
+    archiver._containers = {"raw": container}
+    archiver.step()
+    archiver.step()
+    assert set(container.asked) == {"bad", "good"}
+    assert not (layout.states / "bad.json").exists()
 
 
 class _Opened:

@@ -1,5 +1,6 @@
 """The journal: what is written is read, whatever happens to its writer."""
 
+import errno
 import json
 import math
 import os
@@ -249,6 +250,34 @@ def test_a_full_disk_stops_the_plan_and_leaves_whole_lines(tmp_path: Path) -> No
     (path,) = tmp_path.glob("*/*/*.jsonl")
     assert path.read_bytes().endswith(b"\n")
     assert len(list(read_documents(path))) > 3
+
+
+def test_a_run_whose_stop_cannot_be_written_counts_as_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *documents, stop = run_of(UID)
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with Journal(tmp_path) as journal:
+        for name, doc in documents:
+            journal(name, doc)
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="no space left"):
+            journal(*stop)
+        path = find_run(tmp_path, UID)
+        assert not being_written(path)
+        assert (close_abandoned(path) or {})["exit_status"] == "abort"
+
+
+def test_a_journal_may_be_closed_twice(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for name, doc in run_of(UID)[:3]:
+        journal(name, doc)
+    journal.close()
+    journal.close()
+    assert not being_written(find_run(tmp_path, UID))
 
 
 def test_a_run_done_again_replaces_the_older_one_when_it_is_complete(tmp_path: Path) -> None:

@@ -135,6 +135,35 @@ def test_a_run_of_one_stop_says_why_there_is_no_result(live: LiveAnalysis):
         live.future(uid).result(timeout=10)
 
 
+def test_a_plan_that_gives_up_waiting_takes_the_result_from_nobody(live: LiveAnalysis):
+    documents = list(stage_run())
+    uid = send(live, documents[:4])
+    assert not live.future(uid).cancel()
+    send(live, documents[4:])
+    assert live.future(uid).result(timeout=10).raw_uid == uid
+
+
+def test_an_analysis_that_cannot_be_recorded_fails_its_future():
+    def full(_name: str, _doc: Mapping[str, Any]) -> None:
+        raise OSError("disk full")
+
+    live = LiveAnalysis(full)
+    future = live.future(send(live, stage_run()))
+    with pytest.raises(LiveAnalysisError, match="the log has why"):
+        future.result(timeout=10)
+    live.close()
+
+
+def test_a_run_that_is_open_when_the_station_closes_fails_its_future(tmp_path: Path):
+    journal = Journal(tmp_path)
+    live = LiveAnalysis(journal)
+    future = live.future(send(live, list(stage_run())[:2]))
+    journal.close()  # what is left cannot be recorded either
+    live.close()
+    with pytest.raises(LiveAnalysisError):
+        future.result(timeout=0)
+
+
 class Stuck:
     """An analysis that waits."""
 
