@@ -277,8 +277,12 @@ def _record(tem: Microscope) -> MsgGenerator[None]:
     while status is not None and not status.done:
         yield from bps.sleep(_LOOK_AGAIN_S)
     yield from bps.create("primary")
-    yield from bps.read(tem.camera)
-    yield from bps.read(tem.goniometer)
+    try:
+        yield from bps.read(tem.camera)
+        yield from bps.read(tem.goniometer)
+    except Exception:
+        yield from bps.drop()  # else the baseline at the end finds it open and hides the cause
+        raise
     yield from bps.save()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from pathlib import Path
 
@@ -18,6 +19,11 @@ __all__ = ["run_demo"]
 
 _ARCHIVE = 60.0  # seconds
 _DEMONSTRATED = Hysteresis()
+
+
+def _program() -> str:
+    """How this was called, so that what is printed can be typed again."""
+    return sys.argv[0] if sys.argv[0].endswith("twinscope") else "twinscope"
 
 
 def run_demo(
@@ -81,6 +87,6 @@ def run_demo(
         screen.print("look further:")
         for command in ("show", "replay --from catalog", "console"):
             uid = "" if command == "console" else f" {raw.uid[:8]}"
-            screen.print(f"  twinscope {command}{uid} {option}", highlight=False, soft_wrap=True)
+            screen.print(f"  {_program()} {command}{uid} {option}", highlight=False, soft_wrap=True)
     if open_figure:
         webbrowser.open(written.figure.resolve().as_uri())

@@ -26,8 +26,7 @@ from station.catalog import (
     CatalogError,
     Catalogs,
     LazyCatalog,
-    catalog_status,
-    stop_catalog,
+    catalog_in_use,
     wait_archived,
 )
 from station.engine import Station
@@ -142,7 +141,7 @@ class Desk:
         self.station.RE.subscribe(recorded, "stop")
         self.cat = UpToDateCatalog(catalogs.cat, recorded.wait)
         self.db = UpToDateCatalog(catalogs.db, recorded.wait)
-        self._stop_catalog = False
+        self._catalog = ExitStack()
         self.tem: Microscope | None = None
         self.failure: str | None = None
         try:
@@ -152,7 +151,7 @@ class Desk:
                 raise
             self.failure = " ".join(str(error).split())
         if self.settings.storage.catalog:
-            self._stop_catalog = not catalog_status(self.settings.data).running
+            self._catalog.enter_context(catalog_in_use(self.settings.data))
             catalogs.warm()
         if in_queueserver():
             self.station.RE.waiting_hook = None
@@ -241,9 +240,7 @@ class Desk:
         atexit.unregister(self.close)
         with ExitStack() as last:  # each is done, whatever becomes of those before it
             last.push(self._logging)
-            if self._stop_catalog:
-                last.callback(stop_catalog, self.settings.data)
-                self._stop_catalog = False
+            last.push(self._catalog)
             self.station.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -12,13 +13,16 @@ from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImport
 
 __all__ = ["StopAtOnce"]
 
+_GRACE = 2.0  # seconds in which pressing again means no more than pressing once
+
 
 class StopAtOnce:
     """Context manager for a RunEngine: the first SIGINT or SIGTERM pauses it immediately.
 
     The pause stops everything that moves; who called the RunEngine then aborts the plan. (At the
-    console bluesky's own handler waits for a checkpoint first, because there one may go on.) The
-    second breaks off whatever the plan still does to end well.
+    console bluesky's own handler waits for a checkpoint first, because there one may go on.)
+    Another that comes more than two seconds later breaks off whatever the plan still does to end
+    well.
 
     Parameters
     ----------
@@ -30,6 +34,7 @@ class StopAtOnce:
         self._engine = engine
         self._asked = threading.Event()
         self._over = False
+        self._first = 0.0
 
     def __enter__(self) -> Self:
         self._watcher = threading.Thread(target=self._watch, name="stop-at-once", daemon=True)
@@ -40,9 +45,12 @@ class StopAtOnce:
         return self
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self._asked.is_set():  # asked again: the plan does not end by itself
+        now = time.monotonic()
+        if not self._asked.is_set():
+            self._first = now
+            self._asked.set()
+        elif now - self._first > _GRACE:  # the plan does not end by itself
             raise KeyboardInterrupt
-        self._asked.set()
 
     def _watch(self) -> None:
         self._asked.wait()

@@ -90,7 +90,9 @@ def _decoded(path: Path) -> NDArray[np.generic]:
         raise MicrographError(f"micrograph {path} does not exist") from error
     except Exception as error:  # the decoders raise whatever their formats bring about
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise MicrographError(f"{path} cannot be read as an image: {reason[0]}") from error
+        raise MicrographError(
+            f"{path} cannot be read as an image ({reason[0]}): a TIFF, PNG, JPEG or BMP is needed"
+        ) from error
 
 
 def shipped_micrograph() -> NDArray[np.float32]:

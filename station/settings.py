@@ -75,7 +75,12 @@ def _finite(value: float) -> float:
 
 
 def _expanded(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str | Path) else value
+    if not isinstance(value, str | Path):
+        raise ValueError("the path of a folder is needed, in quotes")
+    path = Path(value).expanduser().absolute()  # what is chosen now outlives a change of directory
+    if path.exists() and not path.is_dir():
+        raise ValueError("it is a file: the path of a folder is needed")
+    return path
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -216,7 +221,8 @@ def settings_file(given: Path | None = None) -> Path | None:
     chosen = given or (Path(name) if (name := os.environ.get(f"{_PREFIX}SETTINGS")) else None)
     if chosen is not None:
         if not chosen.is_file():
-            raise SettingsError(f"settings file {chosen} does not exist")
+            wrong = "is not a file" if chosen.exists() else "does not exist"
+            raise SettingsError(f"settings file {chosen} {wrong}")
         return chosen
     candidates = (Path(FILE_NAME), platformdirs.user_config_path("twinscope") / FILE_NAME)
     return next((path for path in candidates if path.is_file()), None)
@@ -256,6 +262,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     """
     found = settings_file(path)
     in_file = _read(found)
+    _check_sections(in_file, found)
     given = _without_none(overrides or {})
 
     class Sourced(Settings):
@@ -276,6 +283,18 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
         raise SettingsError(f"environment: {error}") from error
     except ValidationError as error:
         raise SettingsError(_one_line(error, found, in_file, given)) from error
+
+
+def _check_sections(in_file: Mapping[str, Any], path: Path | None) -> None:
+    """Refuse a section that is a single value: options would be merged over it unseen."""
+    for name, field in Settings.model_fields.items():
+        annotation = field.annotation
+        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        if is_section and not isinstance(in_file.get(name, {}), Mapping):
+            raise SettingsError(
+                f"{path}: {name} is {in_file[name]!r}: it is a section, [{name}], with the "
+                f"settings {', '.join(_fields((name,)))}"
+            )
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,7 +334,8 @@ def _one_line(
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = f"no such setting; allowed: {', '.join(_fields(location[:-1]))}"
-    found = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
+    value = str(first["input"]) if isinstance(first["input"], Path) else first["input"]
+    found = "" if isinstance(value, Mapping) else f" is {value!r}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{where}: {key}{found}: {reason[0].lower()}{reason[1:]}{more}"
 

@@ -15,6 +15,7 @@ from station.catalog.client import (
 )
 from station.catalog.control import (
     CatalogStatus,
+    catalog_in_use,
     catalog_status,
     catalog_while,
     ensure_catalog,
@@ -31,6 +32,7 @@ __all__ = [
     "Catalogs",
     "LazyCatalog",
     "analyses_of",
+    "catalog_in_use",
     "catalog_status",
     "catalog_while",
     "ensure_catalog",

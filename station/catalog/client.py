@@ -224,4 +224,5 @@ class Catalogs:
             for catalog in (self.cat, self.db, self.analysis):
                 catalog.open()
         except Exception as error:
-            _log.warning("the catalog is not ready: %s", error)
+            if threading.main_thread().is_alive():  # else nobody is left to use it
+                _log.warning("the catalog is not ready: %s", error)

@@ -130,14 +130,40 @@ def catalog_while(data_dir: str | Path | Layout) -> Iterator[Future[CatalogAddre
     concurrent.futures.Future of CatalogAddress
         The service, which comes up in the background.
     """
-    ran_before = catalog_status(data_dir).running
-    with ThreadPoolExecutor(1, thread_name_prefix="catalog-start") as background:
+    with (
+        catalog_in_use(data_dir),
+        ThreadPoolExecutor(1, thread_name_prefix="catalog-start") as background,
+    ):
+        yield background.submit(ensure_catalog, data_dir)
+
+
+@contextlib.contextmanager
+def catalog_in_use(data_dir: str | Path | Layout) -> Iterator[None]:
+    """Keep others from ending the catalog service while the context lasts.
+
+    A service that did not run before is ended with the context, unless another process uses it by
+    then; it is left to that one.
+
+    Parameters
+    ----------
+    data_dir : str or Path
+        The data folder.
+
+    Raises
+    ------
+    CatalogError
+        When the catalog's folder cannot be written to.
+    """
+    layout = Layout.of(data_dir)
+    layout.prepare()
+    with (layout.catalog / "users.lock").open("a") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH)  # waits for one that is just ending the service
+        ran_before = layout.running_pid() is not None
         try:
-            yield background.submit(ensure_catalog, data_dir)
+            yield
         finally:
-            background.shutdown(wait=True)
-            if not ran_before:
-                stop_catalog(data_dir)
+            if not ran_before and try_lock(file.fileno(), fcntl.LOCK_EX):
+                stop_catalog(layout)
 
 
 def catalog_status(data_dir: str | Path | Layout) -> CatalogStatus:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -172,7 +173,7 @@ def find_run(folder: str | Path, key: str | int, *, purpose: Purpose = "raw") ->
         When no run, or more than one, is meant.
     """
     folder = Path(folder)
-    if isinstance(key, int) or key.startswith("-"):
+    if isinstance(key, int) or re.fullmatch(r"-\d+", key):
         return _find_by_number(folder, int(key), purpose)
     found = [path for path in journal_files(folder) if key and path.name.startswith(key)]
     exact = [path for path in found if path.name == key + SUFFIX]

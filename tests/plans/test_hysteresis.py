@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from bluesky.preprocessors import SupplementalData
 from bluesky.simulators import RunEngineSimulator, check_limits
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
@@ -287,3 +288,15 @@ def test_a_pause_while_the_analysis_works_does_not_lose_its_result(
     threading.Timer(0.02, future.set_result, ["found"]).start()
     resumed: Any = engine.resume()
     assert resumed.plan_result.result == "found"
+
+
+def test_a_reading_that_fails_is_named_though_a_baseline_follows(
+    bench: Any, engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> dict[str, Any]:
+        raise InstrumentError("no sign of the goniometer")
+
+    engine.preprocessors.append(SupplementalData(baseline=[bench.tem.column]))
+    monkeypatch.setattr(bench.tem.goniometer, "read", silent)
+    with pytest.raises(InstrumentError, match="no sign of the goniometer"):
+        engine(hysteresis(bench.tem, **SHORT))

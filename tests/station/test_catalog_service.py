@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from station.catalog import (
     CatalogError,
     Catalogs,
     analyses_of,
+    catalog_in_use,
     catalog_status,
     ensure_catalog,
     open_analysis,
@@ -293,3 +295,21 @@ def test_a_shared_server_is_used_where_one_is_configured(data: Path, folder: Pat
     assert values_of(read_catalog_documents(data, uid)) == [1.0]
     assert values_of(read_catalog_documents(folder, uid)) == [1.0]
     assert not (folder / "catalog" / "catalog.db").exists()
+
+
+def test_a_service_in_use_by_another_is_left_to_it(folder: Path) -> None:
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(catalog_in_use(folder))
+        second.enter_context(catalog_in_use(folder))
+        ensure_catalog(folder)
+        first.close()
+        assert catalog_status(folder).running
+        second.close()
+        assert not catalog_status(folder).running
+
+
+def test_a_service_that_ran_before_outlives_its_use(folder: Path) -> None:
+    ensure_catalog(folder)
+    with catalog_in_use(folder):
+        pass
+    assert catalog_status(folder).running

@@ -396,6 +396,7 @@ def test_runs_are_found_by_uid_number_and_order(tmp_path: Path) -> None:
         ("1111", "2 runs have a uid that begins with '1111'"),
         ("zz", "no run in .* has a uid that begins with 'zz'"),
         ("", "no run in .* has a uid that begins with ''"),
+        ("--all", "no run in .* has a uid that begins with '--all'"),
         (-3, "run -3 was asked for, but .* holds 2 raw runs"),
         (7, "no run in .* has the scan number 7"),
     ],

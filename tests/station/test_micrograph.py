@@ -49,7 +49,9 @@ def test_a_missing_file_is_named(tmp_path: Path):
 def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, name: str):
     path = tmp_path / name
     path.write_text("not an image")
-    assert "cannot be read as an image" in refused(path)
+    text = refused(path)
+    assert "cannot be read as an image" in text
+    assert text.endswith("a TIFF, PNG, JPEG or BMP is needed")
 
 
 def test_a_stack_is_refused(tmp_path: Path, grey: np.ndarray):

@@ -127,3 +127,29 @@ def test_a_specimen_that_is_not_there_is_refused():
 @pytest.mark.parametrize("address", ["127.0.0.1:5555", "tcp://nowhere", "http://x:1", ""])
 def test_an_address_must_be_one_of_zeromq(address: str):
     assert "tem.address" in message(overrides={"tem": {"address": address}})
+
+
+@pytest.mark.parametrize("section", ["tem", "storage", "live"])
+def test_a_section_cannot_be_a_single_value(elsewhere: Path, section: str):
+    write(elsewhere, f"{section} = 3\n")
+    text = message(overrides={"tem": {"seed": 1}})
+    assert text.startswith(f"twinscope.toml: {section} is 3: it is a section, [{section}], with")
+
+
+def test_the_data_folder_outlives_a_change_of_directory(elsewhere: Path):
+    assert load_settings(None, {"data": "runs"}).data == elsewhere / "runs"
+
+
+def test_the_data_folder_cannot_be_a_file(elsewhere: Path):
+    (elsewhere / "file").write_text("x")
+    text = message(overrides={"data": Path("file")})
+    assert text == "command line: data is 'file': it is a file: the path of a folder is needed"
+
+
+def test_a_folder_must_be_a_path(elsewhere: Path):
+    write(elsewhere, "data = 3\n")
+    assert message() == "twinscope.toml: data is 3: the path of a folder is needed, in quotes"
+
+
+def test_a_chosen_file_cannot_be_a_folder(elsewhere: Path):
+    assert "is not a file" in message(path=elsewhere)
