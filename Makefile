@@ -29,8 +29,8 @@ lint: $(VENV)/dev.stamp     ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp    ## pyright
-	$(BIN)/pyright
+types: $(VENV)/dev.stamp $(VENV)/bench.stamp  ## pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(VENV)/dev.stamp  ## the arrows between the rooms
 	$(BIN)/lint-imports
