@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.tables import Table, markdown, show
 
-ALL = ("wire", "storage", "hysteresis")
+ALL = ("wire", "storage", "hysteresis", "montage")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 
 
