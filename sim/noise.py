@@ -5,8 +5,9 @@ A counter-based generator: the words (seed, stream, i, j) are mixed by the final
 the same number in any order and as often as asked, which is what makes a readback independent of
 how often it is read and a specimen unlimited.
 
-The functions are inlined into the compiled code of other modules: after a change here, remove the
-`__pycache__` folder of `sim`, as numba does not see it.
+The signatures are written out because numba would compile a function once for every constant that
+it is called with. The functions are inlined into the compiled code of other modules, like all of
+the stage's: after a change, remove the `__pycache__` folder of `sim`, as numba does not see it.
 """
 
 from __future__ import annotations
@@ -31,31 +32,31 @@ def _mix(word: np.uint64) -> np.uint64:
     return word ^ (word >> _S31)
 
 
-@numba.njit(cache=True)
+@numba.njit("uint64(int64, int64)", cache=True)
 def stream_key(seed: int, stream: int) -> np.uint64:
     """Return the key of a stream of a seed, for `hash_pair`."""
     return _mix(_mix(np.uint64(seed) + _GOLDEN) ^ (np.uint64(stream) * _GOLDEN))
 
 
-@numba.njit(cache=True)
+@numba.njit("uint64(uint64, int64, int64)", cache=True)
 def hash_pair(key: np.uint64, i: int | np.int64, j: int | np.int64) -> np.uint64:
     """Return 64 random bits for a key and two integers (any sign)."""
     return _mix(_mix(key + np.uint64(i) * _MIX_1) + np.uint64(j) * _MIX_2)
 
 
-@numba.njit(cache=True)
+@numba.njit("uint64(int64, int64, int64, int64)", cache=True)
 def hash_words(seed: int, stream: int, i: int | np.int64, j: int | np.int64) -> np.uint64:
     """Return 64 random bits for four integers (any sign)."""
     return hash_pair(stream_key(seed, stream), i, j)
 
 
-@numba.njit(cache=True)
+@numba.njit("float64(int64, int64, int64, int64)", cache=True)
 def uniform(seed: int, stream: int, i: int | np.int64, j: int | np.int64) -> float:
     """Return a number in [0, 1) for four integers."""
     return float(hash_words(seed, stream, i, j) >> _S11) * 2.0**-53
 
 
-@numba.njit(cache=True)
+@numba.njit("float64(int64, int64, int64, int64)", cache=True)
 def normal(seed: int, stream: int, i: int | np.int64, j: int | np.int64) -> float:
     """Return a standard normal number for four integers (Box and Muller 1958)."""
     first = hash_words(seed, stream, i, j)

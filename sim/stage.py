@@ -2,9 +2,11 @@
 
 The three positions are those of Fiedler et al., fig. 2. A command moves the motor by a trapezoid
 in speed; play between motor and sensor shortens the *reported* first step after a reversal, play
-between sensor and specimen the *actual* one; the specimen seats itself with a limited
-repeatability, and drifts. The state is a list of legs of motion (`sim.motion`), so that any time
-can be asked for, in any order and as often as wanted, without changing anything.
+and Prandtl-Ishlinskii cells between sensor and specimen the *actual* one; the screw has its
+periodic error, the specimen slips, the o-rings creep; cross-talk, the ball and the tilt axes bring
+the axes together (`sim.kinematics`), and all of it drifts (`sim.drift`). The state is a list of
+legs of motion (`sim.motion`), so that any time can be asked for, in any order and as often as
+wanted, without changing anything.
 """
 
 from __future__ import annotations
@@ -12,58 +14,62 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.axis import COMMANDED, LEGS_A_COMMAND, STATE, brake, first_leg, leg_at, position
+from sim.controller import (
+    command,
+    heat,
+    locate_many,
+    newest_sample,
+    read_sensors,
+    sample_all,
+)
 from sim.drift import ThermalDrift
-from sim.motion import LEG, plan_leg, play, sample_axes
-from sim.noise import normal, uniform
-from sim.stage_parameters import AXES, AxisParameters, StageParameters, profile, random_stage
+from sim.faults import LIMITER, NO_FAULTS, Fault, FaultPlan
+from sim.limits import check_targets, refuse_touch
+from sim.motion import LEG
+from sim.readback import Readback
+from sim.records import pack_axes, pack_body
+from sim.stage_effects import PolePiece
+from sim.stage_family import CASES, random_case, random_stage
+from sim.stage_parameters import AXES, AxisParameters, StageParameters
+from sim.stage_profiles import PROFILES, at_speed, profile
 
 __all__ = [
     "AXES",
+    "CASES",
+    "PROFILES",
     "AxisParameters",
     "Readback",
     "Stage",
     "StageParameters",
+    "at_speed",
     "profile",
+    "random_case",
     "random_stage",
+    "warm_up",
 ]
 
-_STREAM_START, _STREAM_MOTOR, _STREAM_SEAT, _STREAM_READBACK = 1, 2, 3, 4
-_COMMANDED, _MOTOR, _SENSOR, _SPECIMEN, _SEAT, _SPEED = range(6)
+_PATH_POINTS = 200  # points at which the way of a tilt is checked against the pole piece
+_LOOK_BACK = 100  # samples that may be lost in a row
 
 
-@dataclass(frozen=True)
-class Readback:
-    """What the stage's own controller knows at a time; arrays are in the order of `AXES`.
+def warm_up() -> None:
+    """Compile what a stage is made of, or load it: seconds once on a machine, then next to none.
 
-    Parameters
-    ----------
-    time : float
-        Seconds, the time asked for.
-    position : ndarray, shape (5,)
-        Reported position, from the newest sample of the sensors; m and rad.
-    target : ndarray, shape (5,)
-        Where each axis was last sent; after a stop, where it came to rest.
-    moving : ndarray of bool, shape (5,)
-        Whether the axis is under way. Falls only with a sample taken at rest, so that `position`
-        is final when `moving` is false.
-    direction : ndarray of int, shape (5,)
-        Direction of the last drive, -1 or +1; 0 when the axis has not been driven.
-    travel : ndarray, shape (5,)
-        Way commanded in that direction since the last reversal.
+    Compiling holds the interpreter's lock: whoever serves clients does it before they come.
     """
-
-    time: float
-    position: NDArray[np.float64]
-    target: NDArray[np.float64]
-    moving: NDArray[np.bool_]
-    direction: NDArray[np.int_]
-    travel: NDArray[np.float64]
+    stage = Stage(profile("jeol-like"), seed=0, start_time=0.0)
+    stage.command({"alpha": 1e-3}, 0.0)
+    stage.stop(0.1)
+    stage.switch_beam(0.2)
+    stage.readback(0.3)
+    stage.actual(0.3)
+    stage.rotation(0.3)
 
 
 class Stage:
@@ -79,35 +85,50 @@ class Stage:
         The same seed and the same commands at the same times give the same motion.
     start_time : float
         Seconds; no earlier time can be asked for.
+    faults : FaultPlan
+        What goes wrong; nothing by default.
     """
 
-    def __init__(self, parameters: StageParameters, *, seed: int, start_time: float) -> None:
+    def __init__(
+        self,
+        parameters: StageParameters,
+        *,
+        seed: int,
+        start_time: float,
+        faults: FaultPlan = NO_FAULTS,
+    ) -> None:
         if not 0 <= seed < 2**63:
             raise ValueError(f"stage seed {seed!r} is not allowed: a whole number from 0 to 2^63-1")
         if not math.isfinite(start_time):
             raise ValueError(f"stage start_time {start_time!r} is not allowed: a finite time in s")
         self._parameters = parameters
-        self._axes = [parameters.axes[name] for name in AXES]
         self._seed = int(seed)
         self._start_time = float(start_time)
         self._last_time = float(start_time)
+        self._faults = faults
+        self._commands = 0
         self._lock = threading.Lock()
-        self._plays = np.array([(axis.sensor_play, axis.specimen_play) for axis in self._axes])
+        self._axes = pack_axes(parameters)
+        self._body = pack_body(parameters, self._start_time)[0]
         self._drift = ThermalDrift(
-            [axis.drift_velocity for axis in self._axes],
-            [axis.drift_walk for axis in self._axes],
+            self._body["drift_velocity"],
+            self._body["drift_walk"],
             correlation_time=parameters.drift_correlation_time,
             seed=self._seed,
+            insertion=self._body["insertion_velocity"],
+            insertion_time=parameters.insertion_time,
+            holder_age=parameters.holder_age,
         )
         self._legs = np.zeros((len(AXES), 64), dtype=LEG)
         self._counts = np.ones(len(AXES), dtype=np.int64)
         self._drawn = np.zeros(len(AXES), dtype=np.int64)
-        for index, axis in enumerate(self._axes):
-            self._legs[index, 0] = self._first_leg(index, axis)
+        self._state = np.zeros(STATE)
+        for index in range(len(AXES)):
+            first_leg(self._legs[index, 0], self._axes[index], self._seed, index, self._start_time)
 
     @property
     def parameters(self) -> StageParameters:
-        """What kind of stage it is; the backlash put in is here, as full widths."""
+        """What kind of stage it is; all that was put in is here."""
         return self._parameters
 
     @property
@@ -115,12 +136,23 @@ class Stage:
         """The first time that can be asked for, seconds."""
         return self._start_time
 
+    @property
+    def fault(self) -> Fault | None:
+        """The fault of the next command, for the driver to act upon; None for none."""
+        return self._faults.of_command(self._commands, self._seed)
+
+    def lose_command(self) -> None:
+        """Count a command that never reached the stage (a time-out)."""
+        with self._lock:
+            self._commands += 1
+
     def command(self, targets: Mapping[str, float], time: float) -> float:
         """Send the named axes to new positions, all at once.
 
         Motion starts `start_delay` after the command. An axis under way takes the new target as it
         goes: it carries on if the target lies ahead and beyond its braking distance, else it brakes
-        and comes back. An axis that is at its target or on its way there is left alone.
+        and comes back. An axis that is at its target or on its way there is left alone. Tilts leave
+        the play of x, y and z in an unknown state.
 
         Parameters
         ----------
@@ -138,25 +170,27 @@ class Stage:
         Raises
         ------
         ValueError
-            When an axis is unknown, a target not finite or outside the limits, or the time earlier
-            than the last command's. Nothing moves.
+            When an axis is unknown, a target not finite or outside the limits, the holder would
+            touch the pole piece there or on its way, or the time is earlier than the last
+            command's. Nothing moves.
         """
-        checked = self._check_targets(targets)
+        goals = check_targets(self._parameters, targets)
         with self._lock:
             if not (math.isfinite(time) and time >= self._last_time):
                 raise ValueError(
                     f"stage command at {time!r} s is not allowed: "
                     f"not before the last one, {self._last_time!r} s"
                 )
+            if self._parameters.pole_piece is not None and not np.isnan(goals[2:]).all():
+                self._check_pole_piece(self._parameters.pole_piece, goals, time)
+            fault = self.fault
+            reach = np.ones(len(AXES))
+            if fault is not None and fault.kind == LIMITER:
+                reach[:] = fault.reach
             self._last_time = time
-            end = time
-            for index, target in checked.items():
-                last = self._legs[index, self._counts[index] - 1]
-                if target != last["target"]:
-                    self._send(index, target, time)
-                    last = self._legs[index, self._counts[index] - 1]
-                end = max(end, float(last["end"]))
-            return end
+            self._commands += 1
+            self._make_room()
+            return self._command(self._legs, self._counts, self._drawn, goals, reach, time)
 
     def stop(self, time: float) -> None:
         """Brake every axis that is under way, at once and at its own deceleration.
@@ -166,9 +200,28 @@ class Stage:
         with self._lock:
             time = max(time, self._last_time)
             self._last_time = time
-            for index in range(len(AXES)):
-                if self._legs[index, self._counts[index] - 1]["end"] > time:
-                    self._brake(index, time, time, None)
+            self._make_room()
+            for i in range(len(AXES)):
+                count, axis = int(self._counts[i]), self._axes[i]
+                if self._legs[i, count - 1]["end"] > time:
+                    self._counts[i] = brake(
+                        self._legs, count, self._drawn, axis, self._seed, i,
+                        time, time, math.nan, self._state,
+                    )  # fmt: skip
+
+    def switch_beam(self, time: float) -> None:
+        """Let the beam go on or off: the specimen warms or cools and moves by a thermal step.
+
+        A time earlier than the last command's is taken as that.
+        """
+        with self._lock:
+            self._last_time = max(time, self._last_time)
+            self._make_room()
+            if self._parameters.beam_step > 0:
+                heat(
+                    self._legs, self._counts, self._drawn, self._axes, self._seed,
+                    self._parameters.beam_step, self._last_time, self._state,
+                )  # fmt: skip
 
     def readback(self, time: float) -> Readback:
         """Return what the controller reports.
@@ -187,26 +240,35 @@ class Stage:
         Readback
             Positions, targets and states.
         """
-        sample_time, sample = self._sample_time(time)
+        self._check_time(time)
+        when, number = newest_sample(self._body, time)
+        for _ in range(_LOOK_BACK):
+            if number == 0 or not self._faults.drops(int(number), self._seed):
+                break
+            number -= 1
+            when -= self._parameters.readback_interval
+        reported = np.empty(len(AXES))
         with self._lock:
-            now = self._chain(np.array([time]))[0]
-            sampled = self._chain(np.array([sample_time]))[0]
+            now = self._sample(np.array([time]))[0]
+            read_sensors(
+                self._legs, self._counts, self._axes, self._body, self._seed, when, number, reported
+            )
             newest = [self._legs[i, self._issued(i, time)] for i in range(len(AXES))]
             current = [self._legs[i, self._started(i, time)] for i in range(len(AXES))]
-        position = sampled[:, _SENSOR]
-        for i, axis in enumerate(self._axes):
-            if axis.readback_noise > 0:
-                noise = normal(self._seed, _STREAM_READBACK, i, sample)
-                position[i] += axis.readback_noise * noise
-            position[i] = _quantised(position[i], axis.readback_quantum)
-        way = [now[i, _COMMANDED] - leg["commanded_start"] for i, leg in enumerate(current)]
+        early = self._parameters.early_idle
+        moving = np.array(
+            [when < leg["end"] and not 0 <= time - leg["issued"] < early for leg in newest]
+        )
+        limited = np.array([leg["limited"] > 0 for leg in newest])
+        way = [now[i, COMMANDED] - leg["commanded_start"] for i, leg in enumerate(current)]
         return Readback(
             time=time,
-            position=position,
+            position=reported,
             target=np.array([leg["target"] for leg in newest]),
-            moving=np.array([sample_time < leg["end"] for leg in newest]),
+            moving=moving,
             direction=np.array([int(leg["direction"]) for leg in current]),
             travel=np.array([leg["travel"] for leg in current]) + np.abs(way),
+            status=np.where(moving, 1, np.where(limited, 2, 0)),
         )
 
     @overload
@@ -226,147 +288,103 @@ class Stage:
         ndarray, shape (5,) or (n, 5)
             x, y, z in m and alpha, beta in rad.
         """
+        times = self._check_times(time)
+        out = np.empty((times.size, len(AXES)))
+        with self._lock:
+            drift = self._drift(times - self._start_time)
+            locate_many(self._legs, self._counts, self._axes, self._body, times, drift, out)
+        return out if np.ndim(time) else out[0]
+
+    def rotation(self, time: float | NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return by how much the specimen is turned in its plane, because y swings the rod.
+
+        Parameters
+        ----------
+        time : float or ndarray, shape (n,)
+            Seconds, from the start time on.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Radians, from x towards y: y / L, 0.72 degrees at 1 mm; 0 without a ball.
+        """
+        times = self._check_times(time)
+        mount = self._parameters.mount
+        if mount is None:
+            return np.zeros(times.size)
+        with self._lock:
+            y = [
+                position(self._legs[1, self._started(1, t)], self._axes[1], t, self._state)
+                for t in times
+            ]
+        return np.array(y) / mount.pivot_length
+
+    def _check_times(self, time: float | NDArray[np.floating]) -> NDArray[np.float64]:
         times = np.atleast_1d(np.asarray(time, dtype=float))
         if times.ndim != 1 or not np.all(np.isfinite(times) & (times >= self._start_time)):
             raise ValueError(
                 f"stage times are not allowed: give a number or 1-D array of finite times from "
                 f"{self._start_time!r} s on"
             )
-        with self._lock:
-            chain = self._chain(times)
-            drift = self._drift(times - self._start_time)
-        truth = chain[:, :, _SPECIMEN] + chain[:, :, _SEAT] + drift
-        return truth if np.ndim(time) else truth[0]
+        return times
 
-    def _check_targets(self, targets: Mapping[str, float]) -> dict[int, float]:
-        if not targets:
-            raise ValueError(f"stage command without an axis: name one of {', '.join(AXES)}")
-        checked = {}
-        for name, target in targets.items():
-            if name not in AXES:
-                raise ValueError(f"stage axis {name!r} is unknown: choose of {', '.join(AXES)}")
-            axis = self._axes[AXES.index(name)]
-            if not axis.lower <= target <= axis.upper:
-                raise ValueError(
-                    f"{name} target {target!r} {axis.unit} is outside "
-                    f"{axis.lower:g}..{axis.upper:g} {axis.unit}"
-                )
-            checked[AXES.index(name)] = float(target)
-        return checked
+    def _check_time(self, time: float) -> None:
+        if not (math.isfinite(time) and time >= self._start_time):
+            raise ValueError(
+                f"stage time {time!r} s is not allowed: finite, from {self._start_time!r} s on"
+            )
 
-    def _first_leg(self, index: int, axis: AxisParameters) -> NDArray[np.void]:
-        """Return a leg of no length: at rest at zero, the play anywhere between its flanks."""
-        sensor = axis.sensor_play * (uniform(self._seed, _STREAM_START, index, 0) - 0.5)
-        play = axis.specimen_play * (uniform(self._seed, _STREAM_START, index, 1) - 0.5)
-        leg = np.zeros((), dtype=LEG)
-        leg["issued"] = leg["start"] = leg["end"] = self._start_time
-        leg["sensor"] = sensor
-        leg["specimen"] = leg["specimen_end"] = sensor + play
-        leg["seat"] = axis.repeatability * normal(self._seed, _STREAM_START, index, 2)
-        leg["seat_end"] = leg["seat"]
-        return leg
+    def _check_pole_piece(self, rule: PolePiece, goals: NDArray[np.float64], time: float) -> None:
+        """Refuse a command at whose end, or on whose way, the holder would touch."""
+        now = self._sample(np.array([time]))[0, :, COMMANDED]
+        last = np.array([self._legs[i, self._counts[i] - 1]["target"] for i in range(len(AXES))])
+        ends = np.where(np.isnan(goals), last, goals)
+        z, alpha, beta = np.abs([now, last, ends]).max(axis=0)[2:]
+        if rule.room(min(alpha, 0.5 * math.pi), min(beta, 0.5 * math.pi), z) >= 0:
+            return
+        room = rule.room(ends[3], ends[4], ends[2])
+        where = "at its target"
+        if room >= 0:
+            # Somewhere on the way it might: the move is tried on a copy of the stage.
+            self._make_room()
+            legs, counts, drawn = self._legs.copy(), self._counts.copy(), self._drawn.copy()
+            end = self._command(legs, counts, drawn, goals, np.ones(len(AXES)), time)
+            times = np.linspace(time, max(end, legs["end"].max()), _PATH_POINTS)
+            path = np.empty((times.size, len(AXES), STATE))
+            sample_all(legs, counts, self._axes, times, path)
+            room = min(rule.room(p[3], p[4], p[2]) for p in path[:, :, COMMANDED])
+            where = "on its way"
+        refuse_touch(room, ends, where)
 
-    def _send(self, index: int, target: float, time: float) -> None:
-        """Append the legs that take an axis to `target`."""
-        axis = self._axes[index]
-        noise = normal(self._seed, _STREAM_MOTOR, index, self._drawn[index] + 1)
-        motor_end = _quantised(target + axis.motor_noise * noise, axis.motor_quantum)
-        start = time + self._parameters.start_delay
-        _, motor, speed, forward = self._motion(index, start)
-        if speed > 0 and (motor_end - motor) * forward < 0.5 * speed**2 / axis.acceleration:
-            start = self._brake(index, time, start, target)
-            speed = 0.0
-        self._append(index, time, start, speed, target, motor_end, target)
-
-    def _brake(self, index: int, issued: float, start: float, target: float | None) -> float:
-        """Append the leg that brings an axis to rest, and return when it is at rest."""
-        commanded, motor, speed, forward = self._motion(index, start)
-        way = forward * 0.5 * speed**2 / self._axes[index].acceleration
-        rest = commanded + way
-        target = rest if target is None else target
-        return self._append(index, issued, start, speed, rest, motor + way, target)
-
-    def _append(
+    def _command(
         self,
-        index: int,
-        issued: float,
-        start: float,
-        speed: float,
-        commanded_end: float,
-        motor_end: float,
-        target: float,
+        legs: NDArray[np.void],
+        counts: NDArray[np.int64],
+        drawn: NDArray[np.int64],
+        goals: NDArray[np.float64],
+        reach: NDArray[np.float64],
+        time: float,
     ) -> float:
-        """Append a leg from the state at `start`, in place of what was planned after it."""
-        axis = self._axes[index]
-        commanded, motor, sensor, specimen, seat, _ = self._chain(np.array([start]))[0, index]
-        current = self._legs[index, self._started(index, start)].copy()
-        self._counts[index] = self._started(index, start) + 1
-        if self._counts[index] == self._legs.shape[1]:
-            self._legs = np.concatenate([self._legs, np.zeros_like(self._legs)], axis=1)
-        way = commanded_end - commanded
-        direction = np.sign(way) if way else current["direction"]
-        travel = 0.0
-        if direction == current["direction"]:
-            travel = current["travel"] + abs(commanded - current["commanded_start"])
-        cruise, ramp_up, ramp_down, duration = plan_leg(
-            abs(motor_end - motor), speed, axis.speed, axis.acceleration
+        return command(
+            legs, counts, drawn, self._axes, self._body, self._seed, goals, reach, time, self._state
         )
-        leg = np.zeros((), dtype=LEG)
-        leg["issued"], leg["start"], leg["end"] = issued, start, start + duration
-        leg["commanded_start"], leg["commanded_end"] = commanded, commanded_end
-        leg["target"] = target
-        leg["motor_start"], leg["motor_end"] = motor, motor_end
-        leg["speed_start"], leg["speed_cruise"] = speed, cruise
-        leg["ramp_up"], leg["ramp_down"] = ramp_up, ramp_down
-        leg["sensor"], leg["specimen"] = sensor, specimen
-        leg["direction"], leg["travel"] = direction, travel
-        sensor_end = play(motor_end, 0.5 * axis.sensor_play, sensor)
-        leg["specimen_end"] = play(sensor_end, 0.5 * axis.specimen_play, specimen)
-        leg["seat"] = seat
-        kept = math.exp(-abs(leg["specimen_end"] - specimen) / axis.repeatability_length)
-        self._drawn[index] += 1
-        noise = normal(self._seed, _STREAM_SEAT, index, self._drawn[index])
-        leg["seat_end"] = kept * seat + axis.repeatability * math.sqrt(1 - kept**2) * noise
-        self._legs[index, self._counts[index]] = leg
-        self._counts[index] += 1
-        return float(leg["end"])
 
-    def _motion(self, index: int, time: float) -> tuple[float, float, float, float]:
-        """Return commanded position, motor, speed and sense of the motor of an axis at a time."""
-        state = self._chain(np.array([time]))[0, index]
-        leg = self._legs[index, self._started(index, time)]
-        forward = 1.0 if leg["motor_end"] >= leg["motor_start"] else -1.0
-        return float(state[_COMMANDED]), float(state[_MOTOR]), float(state[_SPEED]), forward
+    def _make_room(self) -> None:
+        """See to it that a command can append to every axis."""
+        if self._counts.max() + LEGS_A_COMMAND > self._legs.shape[1]:
+            self._legs = np.concatenate([self._legs, np.zeros_like(self._legs)], axis=1)
+
+    def _sample(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the states of all axes, shape (n, 5, STATE)."""
+        out = np.empty((times.size, len(AXES), STATE))
+        sample_all(self._legs, self._counts, self._axes, times, out)
+        return out
 
     def _started(self, index: int, time: float) -> int:
         """Return which leg an axis is in at a time: the last that starts at or before it."""
-        starts = self._legs[index, : self._counts[index]]["start"]
-        return max(int(np.searchsorted(starts, time, side="right")) - 1, 0)
+        return leg_at(self._legs, index, int(self._counts[index]), time)
 
     def _issued(self, index: int, time: float) -> int:
         """Return the last leg of an axis that was commanded at or before a time."""
         issued = self._legs[index, : self._counts[index]]["issued"]
         return max(int(np.searchsorted(issued, time, side="right")) - 1, 0)
-
-    def _chain(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return commanded, motor, sensor, specimen, seat, speed: shape (n, 5, 6)."""
-        out = np.empty((times.size, len(AXES), 6))
-        sample_axes(self._legs, self._counts, self._plays, times, out)
-        return out
-
-    def _sample_time(self, time: float) -> tuple[float, int]:
-        """Return when the sample reported at a time was taken, and its number."""
-        if not (math.isfinite(time) and time >= self._start_time):
-            raise ValueError(
-                f"stage time {time!r} s is not allowed: finite, from {self._start_time!r} s on"
-            )
-        age = max(time - self._parameters.readback_latency - self._start_time, 0.0)
-        interval = self._parameters.readback_interval
-        if interval == 0:
-            return self._start_time + age, int(np.float64(self._start_time + age).view(np.int64))
-        number = math.floor(age / interval)
-        return self._start_time + number * interval, number
-
-
-def _quantised(value: float, quantum: float) -> float:
-    return round(value / quantum) * quantum if quantum > 0 else value

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from sim.fleet import run_fleet
 from sim.imaging import ScanSettings, acquire
 from sim.specimen import MicrographSpecimen, ProceduralSpecimen
-from sim.stage import Stage, profile
+from sim.stage import Stage, profile, warm_up
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled():
-    stage = Stage(profile("jeol-like"), seed=0, start_time=0.0)
-    stage.command({"x": 1e-6}, 0.0)
-    stage.readback(1.0)
+    warm_up()
+    stage = Stage(profile("ideal"), seed=0, start_time=0.0)
+    run_fleet([profile("ideal")], [[0.0] * 5])
     rng = np.random.default_rng(0)
     image = rng.random((16, 16))
     settings = ScanSettings(shape=(4, 4))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.motion import plan_leg, play
+from sim.motion import plan_leg
+from sim.play import play
 from sim.stage import AXES, Stage, profile, random_stage
 from sim.stage_parameters import AxisParameters
 
@@ -146,9 +147,16 @@ def test_a_new_target_behind_is_reached_after_braking(target):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_position_ever_jumps_under_random_commands_and_stops(seed):
-    still = {"drift_velocity": 0.0, "drift_walk": 0.0, "repeatability": 0.0}
-    parameters = random_stage(seed)
-    parameters = replace(parameters, x=replace(parameters.x, **still))
+    drawn = random_stage(seed).x
+    x = replace(
+        profile("ideal").x,
+        speed=drawn.speed,
+        motor_noise=drawn.motor_noise,
+        sensor_play=drawn.sensor_play,
+        specimen_play=drawn.specimen_play,
+        cells=drawn.cells,
+    )
+    parameters = replace(profile("ideal"), x=x)
     stage = Stage(parameters, seed=seed, start_time=0.0)
     rng = np.random.default_rng(seed)
     time = 0.0
