@@ -88,6 +88,8 @@ class CapabilitySignal(StaticSignal):
 class Axis(WireDevice, PositionerBase):  # pyright: ignore[reportIncompatibleMethodOverride]
     """One axis of the goniometer, for ``bps.mv``, ``bps.mvr``, scans and ``%wa``.
 
+    `state` is 0 at rest, 1 under way, 2 halted by a limit switch.
+
     Parameters
     ----------
     axis : str
@@ -103,6 +105,7 @@ class Axis(WireDevice, PositionerBase):  # pyright: ignore[reportIncompatibleMet
     direction = Cpt(AxisSignal, key="direction", plain=True, dtype_numpy="<i8", kind="normal")
     travel = Cpt(AxisSignal, key="travel", kind="normal")
     in_motion = Cpt(AxisSignal, key="moving", plain=True, dtype_numpy="<i8", kind="omitted")
+    state = Cpt(AxisSignal, key="status", plain=True, dtype_numpy="<i8", kind="omitted")
     lower_limit = Cpt(CapabilitySignal, key="lower", kind="config")
     upper_limit = Cpt(CapabilitySignal, key="upper", kind="config")
     speed = Cpt(CapabilitySignal, key="speed", kind="config")

@@ -9,7 +9,7 @@ from typing import Any
 
 from devices.drivers.protocols import CameraDriver, ColumnDriver, StageDriver
 from station import StationError
-from station.settings import TEMSettings
+from station.settings import SimulatorSettings, TEMSettings
 
 __all__ = ["TEM_DRIVERS", "DriverError", "TEMDrivers", "open_tem"]
 
@@ -42,15 +42,17 @@ class TEMDrivers:
     poll_s: float = 0.05
 
 
-def _simulated(settings: TEMSettings) -> TEMDrivers:
+def _simulated(settings: TEMSettings, simulator: SimulatorSettings) -> TEMDrivers:
     from devices.drivers.simulated import SimulatedTEM
     from sim.clock import ScaledClock
+    from sim.faults import FaultPlan
 
     tem = SimulatedTEM(
         settings.profile,
         _specimen(settings),
         settings.seed,
         ScaledClock(settings.clock_rate),
+        faults=FaultPlan(**simulator.model_dump()),
     )
     facts = {
         "simulated": True,
@@ -59,6 +61,8 @@ def _simulated(settings: TEMSettings) -> TEMDrivers:
         "seed": settings.seed,
         "clock_rate": settings.clock_rate,
     }
+    if faults := simulator.model_dump(exclude_defaults=True):
+        facts["faults"] = faults
     poll_s = max(_LEAST_POLL_S, TEMDrivers.poll_s / settings.clock_rate)
     return TEMDrivers(tem.stage, tem.camera, tem.column, facts, poll_s)
 
@@ -81,16 +85,20 @@ def _specimen(settings: TEMSettings) -> Any:
     return MicrographSpecimen(image, 1e-9 * (settings.pixel_size_nm or 0.0))
 
 
-TEM_DRIVERS: Mapping[str, Callable[[TEMSettings], TEMDrivers]] = {"simulated": _simulated}
+TEM_DRIVERS: Mapping[str, Callable[[TEMSettings, SimulatorSettings], TEMDrivers]] = {
+    "simulated": _simulated
+}
 
 
-def open_tem(settings: TEMSettings) -> TEMDrivers:
+def open_tem(settings: TEMSettings, simulator: SimulatorSettings | None = None) -> TEMDrivers:
     """Connect to the microscope that the settings name.
 
     Parameters
     ----------
     settings : TEMSettings
         Section ``[tem]``.
+    simulator : SimulatorSettings, optional
+        Section ``[simulator]``, for drivers that simulate; without it nothing goes wrong.
 
     Returns
     -------
@@ -108,4 +116,4 @@ def open_tem(settings: TEMSettings) -> TEMDrivers:
         raise DriverError(
             f"tem.driver {settings.driver!r} does not exist; there are: {', '.join(TEM_DRIVERS)}"
         )
-    return TEM_DRIVERS[settings.driver](settings)
+    return TEM_DRIVERS[settings.driver](settings, simulator or SimulatorSettings())

@@ -40,8 +40,10 @@ __all__ = [
     "LiveSettings",
     "Settings",
     "SettingsError",
+    "SimulatorSettings",
     "StorageSettings",
     "TEMSettings",
+    "environment_of",
     "load_settings",
     "settings_file",
 ]
@@ -141,6 +143,37 @@ class TEMSettings(_Section):
         return self
 
 
+Probability = Annotated[Number, Field(ge=0, le=1)]
+
+
+class SimulatorSettings(_Section):
+    """Section ``[simulator]``: what goes wrong with the simulated stage; nothing by default.
+
+    Parameters
+    ----------
+    timeout, block, limiter : float
+        Probability that a command gets no answer, that its answer takes `block_seconds`, and that
+        the stage runs into a limit switch on its way.
+    dropped : float
+        Probability that a sample of the stage's sensors is lost.
+    block_seconds : float
+        Instrument seconds.
+    """
+
+    timeout: Probability = 0.0
+    block: Probability = 0.0
+    limiter: Probability = 0.0
+    dropped: Probability = 0.0
+    block_seconds: Annotated[Number, Field(ge=0)] = 30.0
+
+    @model_validator(mode="after")
+    def _one_fault_a_command(self) -> SimulatorSettings:
+        total = self.timeout + self.block + self.limiter
+        if total > 1:
+            raise ValueError(f"timeout + block + limiter is {total:g}: at most 1 is allowed")
+        return self
+
+
 class StorageSettings(_Section):
     """Section ``[storage]``.
 
@@ -181,6 +214,8 @@ class Settings(BaseSettings):
         Further metadata for every run.
     tem : TEMSettings
         The microscope.
+    simulator : SimulatorSettings
+        What goes wrong with a simulated one.
     storage : StorageSettings
         What is done with the runs.
     live : LiveSettings
@@ -195,6 +230,7 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=getpass.getuser)
     md: dict[str, Any] = Field(default_factory=dict)
     tem: TEMSettings = Field(default_factory=TEMSettings)
+    simulator: SimulatorSettings = Field(default_factory=SimulatorSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
 
@@ -226,6 +262,14 @@ def settings_file(given: Path | None = None) -> Path | None:
         return chosen
     candidates = (Path(FILE_NAME), platformdirs.user_config_path("twinscope") / FILE_NAME)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def environment_of(section: str, values: BaseModel) -> dict[str, str]:
+    """Return the environment variables by which a child gets the values of a section."""
+    return {
+        f"{_PREFIX}{section}{_NESTED}{name}".upper(): str(value)
+        for name, value in values.model_dump().items()
+    }
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devices.drivers.arguments import finite_number, no_others, within
-from devices.drivers.protocols import StageDriver, StageReading
+from devices.drivers.protocols import AxisReading, AxisSpecification, StageDriver, StageReading
 from devices.units import Unit, unit_of
 from devices.wire import (
     Access,
@@ -30,7 +30,7 @@ __all__ = ["StageService"]
 
 _OVERDUE_FACTOR = 2.0  # a move that takes twice its time and _OVERDUE_S is not coming to an end
 _OVERDUE_S = 10.0
-
+_PATIENCE_S = 0.1  # in which a stage that is busy with a command is waited for with a reading
 
 _CANCELLED = "cancelled by its client"
 
@@ -72,6 +72,7 @@ class StageService:
         self._moves_lock = threading.Condition()
         self._halting = threading.Lock()
         self._never = threading.Event()
+        self._latest: StageReading | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the axes with their units, limits (SI) and speeds."""
@@ -109,8 +110,19 @@ class StageService:
         return _values(self._reading())
 
     def _reading(self) -> StageReading:
-        with self._one_at_a_time:
-            return self._driver.read()
+        """Read the stage; while it does not answer a command, return the latest reading.
+
+        A vendor's call that hangs shall not hang whoever asks where the stage is.
+        """
+        patience = -1.0 if self._latest is None else _PATIENCE_S
+        if not self._one_at_a_time.acquire(timeout=patience):
+            assert self._latest is not None
+            return self._latest
+        try:
+            self._latest = self._driver.read()
+            return self._latest
+        finally:
+            self._one_at_a_time.release()
 
     def _read(self, call: Call) -> Result:
         no_others(call.args, "stage.read")
@@ -196,7 +208,8 @@ class StageService:
         """Start a move and follow it to its end; whatever goes wrong, nothing goes on unwatched."""
         try:
             with self._one_at_a_time:
-                begun = self._driver.read().time
+                self._latest = self._driver.read()
+                begun = self._latest.time
                 expected = self._driver.start_move(move.targets)
                 if move.reason:
                     self._driver.stop()  # again: the first may have come just before the start
@@ -228,7 +241,8 @@ class StageService:
         """Follow a move to its end and return the last reading."""
         axes = {name: self._driver.axes[name] for name in move.targets}
         settling = max(axis.settling_time for axis in axes.values())
-        overdue = begun + _OVERDUE_FACTOR * expected + settling + _OVERDUE_S
+        # counted from the first reading: the answer to the command may have been long in coming
+        patience, overdue = _OVERDUE_FACTOR * expected + settling + _OVERDUE_S, None
         operation = call.operation
         seen_moving, rest_since = False, None
         while True:
@@ -236,13 +250,14 @@ class StageService:
                 self._halt_for(move)
             halted = bool(move.reason)
             reading = self._reading()
+            overdue = reading.time + patience if overdue is None else overdue
             if any(reading.axes[name].moving for name in axes):
                 seen_moving, rest_since = True, None
             elif rest_since is None and (seen_moving or halted or reading.time >= begun + expected):
                 rest_since = reading.time
             elif rest_since is not None and reading.time >= rest_since + settling:
                 break
-            if reading.time > overdue:
+            if rest_since is None and reading.time > overdue:
                 raise InstrumentError(
                     f"{_list(axes)} still moving after {reading.time - begun:.1f} s where "
                     f"{expected:.1f} s were expected: stage stopped; look at it, then move again"
@@ -259,6 +274,8 @@ class StageService:
             axis = self._driver.axes[name]
             unit = unit_of(axis.unit)
             position, target = reading.axes[name].position, move.targets[name]
+            if reading.axes[name].limited:
+                raise InstrumentError(_limit_hit(name, axis, reading.axes[name], target), 2)
             if abs(position - target) <= axis.tolerance:
                 continue
             where = f"{_show(unit, position)} on its way to {_show(unit, target)}"
@@ -274,6 +291,16 @@ class StageService:
             )
 
 
+def _limit_hit(name: str, axis: AxisSpecification, reading: AxisReading, target: float) -> str:
+    unit = unit_of(axis.unit)
+    side, limit = ("upper", axis.upper) if reading.direction > 0 else ("lower", axis.lower)
+    return (
+        f"{name} ran into its {side} limit switch at {_show(unit, reading.position)} on its way to "
+        f"{_show(unit, target)}, its {side} limit is {_show(unit, limit)}: see what stands in its "
+        "way, move it back, then try a nearer target"
+    )
+
+
 def _values(reading: StageReading) -> dict[str, Any]:
     return {
         "time": reading.time,
@@ -284,6 +311,7 @@ def _values(reading: StageReading) -> dict[str, Any]:
                 "moving": axis.moving,
                 "direction": axis.direction,
                 "travel": axis.travel,
+                "status": axis.status,
             }
             for name, axis in reading.axes.items()
         },

@@ -74,6 +74,8 @@ class AxisReading:
     travel : float
         Distance commanded in that direction since its last reversal: what decides how much of the
         backlash has been taken up.
+    limited : bool
+        Whether the axis rests because it ran into a limit switch.
     """
 
     position: float
@@ -81,6 +83,12 @@ class AxisReading:
     moving: bool
     direction: int
     travel: float
+    limited: bool = False
+
+    @property
+    def status(self) -> int:
+        """0 at rest, 1 under way, 2 halted by a limit switch: the numbers of JEOL's controllers."""
+        return 1 if self.moving else 2 if self.limited else 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -26,9 +27,10 @@ from devices.drivers.protocols import (
 )
 from devices.wire import CancelledError, InstrumentError
 from sim.clock import Clock, ScaledClock
+from sim.faults import BLOCK, NO_FAULTS, TIMEOUT, FaultPlan
 from sim.imaging import ScanSettings, acquire, collected_electrons, field_of_view
 from sim.specimen import ProceduralSpecimen, Specimen
-from sim.stage import AXES, AxisParameters, Stage, StageParameters
+from sim.stage import AXES, AxisParameters, Stage, StageParameters, warm_up
 from sim.stage import profile as stage_profile
 
 __all__ = ["SimulatedCamera", "SimulatedColumn", "SimulatedStage", "SimulatedTEM"]
@@ -38,6 +40,7 @@ _DWELL_TIME = 1.6e-6
 _BEAM_CURRENT = 250e-12
 # "Reached" in the field: 150 nm and 1e-3 rad (Leginon's jeol.cfg, instamatic).
 _ARRIVED = {"m": 150e-9, "rad": 1e-3}
+_ANSWER_S = 5.0  # after which a command without an answer is given up, as a vendor's library does
 
 
 class SimulatedTEM:
@@ -55,6 +58,8 @@ class SimulatedTEM:
         The instrument's time; real time by default.
     scan_rotation : float
         Radians.
+    faults : FaultPlan
+        What goes wrong with the stage; nothing by default.
     """
 
     def __init__(
@@ -65,13 +70,14 @@ class SimulatedTEM:
         clock: Clock | None = None,
         *,
         scan_rotation: float = 0.0,
+        faults: FaultPlan = NO_FAULTS,
     ) -> None:
         clock = ScaledClock() if clock is None else clock
         specimen = ProceduralSpecimen(seed) if specimen is None else specimen
         parameters = stage_profile(profile) if isinstance(profile, str) else profile
-        self._truth = Stage(parameters, seed=seed, start_time=clock.now())
+        self._truth = Stage(parameters, seed=seed, start_time=clock.now(), faults=faults)
         self._stage = SimulatedStage(self._truth, clock)
-        self._column = SimulatedColumn(clock)
+        self._column = SimulatedColumn(clock, self._stage.switch_beam)
         self._camera = SimulatedCamera(
             self._truth,
             specimen,
@@ -81,7 +87,7 @@ class SimulatedTEM:
             rotation=scan_rotation,
         )
         # What numba compiles is compiled now, not while a client waits for its first reading.
-        self._stage.read()
+        warm_up()
         specimen.sample(np.zeros(1), np.zeros(1))
 
     @property
@@ -135,19 +141,40 @@ class SimulatedStage:
                     moving=bool(readback.moving[i]),
                     direction=int(readback.direction[i]),
                     travel=float(readback.travel[i]),
+                    limited=int(readback.status[i]) == 2,
                 )
                 for i, name in enumerate(AXES)
             },
         )
 
     def start_move(self, targets: Mapping[str, float]) -> float:
-        """Start a move and return its duration, until the sensors show its end."""
+        """Start a move and return its duration, until the sensors show its end.
+
+        Raises
+        ------
+        InstrumentError
+            The stage refuses the targets, or it does not answer (a fault).
+        """
         with self._lock:
-            now = self._clock.now()
-            try:
-                end = self._stage.command(targets, now)
-            except ValueError as error:
-                raise InstrumentError(str(error)) from error
+            fault = self._stage.fault
+            now = end = self._clock.now()
+            if fault is not None and fault.kind == TIMEOUT:
+                self._stage.lose_command()
+            else:
+                try:
+                    end = self._stage.command(targets, now)
+                except ValueError as error:
+                    raise InstrumentError(str(error)) from error
+        # What waits does so without the lock: a stop goes through, however long a call hangs.
+        if fault is not None and fault.kind == TIMEOUT:
+            self._clock.wait(_ANSWER_S)
+            raise InstrumentError(
+                f"the stage did not answer a move of {', '.join(targets)} within {_ANSWER_S:g} s: "
+                "nobody knows whether it moved; read its position, then move again",
+                retryable=True,
+            )
+        if fault is not None and fault.kind == BLOCK:
+            self._clock.wait(fault.seconds)
         return end - now + self._stage.parameters.readback_lag
 
     def stop(self) -> None:
@@ -155,14 +182,28 @@ class SimulatedStage:
         with self._lock:
             self._stage.stop(self._clock.now())
 
+    def switch_beam(self) -> None:
+        """Let the specimen feel that the beam goes on or off."""
+        with self._lock:
+            self._stage.switch_beam(self._clock.now())
+
 
 class SimulatedColumn:
-    """`ColumnDriver` of a column without aberrations or memory."""
+    """`ColumnDriver` of a column without aberrations or memory.
+
+    Parameters
+    ----------
+    clock : Clock
+        The instrument's time.
+    beam_switched : callable
+        Called when the beam goes on or off.
+    """
 
     _limits = MappingProxyType({"magnification": (1e3, 2e6), "image_shift": (-5e-6, 5e-6)})
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, beam_switched: Callable[[], None]) -> None:
         self._clock = clock
+        self._beam_switched = beam_switched
         self._lock = threading.Lock()
         self._magnification = 50_000.0
         self._image_shift = (0.0, 0.0)
@@ -196,13 +237,15 @@ class SimulatedColumn:
             self._image_shift = (x, y)
 
     def blank(self, blanked: bool) -> None:
-        """Blank or unblank the beam."""
+        """Blank or unblank the beam; the specimen cools or warms."""
         with self._lock:
-            self._blanked = blanked
+            if blanked != self._blanked:
+                self._blanked = blanked
+                self._beam_switched()
 
 
 class SimulatedCamera:
-    """`CameraDriver` that scans the specimen at the actual position of the stage.
+    """`CameraDriver` that scans the specimen at the actual position of the stage, always in focus.
 
     Parameters
     ----------
@@ -280,14 +323,18 @@ class SimulatedCamera:
             if self._clock.wait(scan.frame_time, self._abort):
                 raise CancelledError("the frame was aborted: acquire again for a whole one")
             self._frames += 1
+            # The specimen, turned by the rod, is scanned askew: the camera does not know.
+            turned = float(self._stage.rotation(start + 0.5 * scan.frame_time)[0])
+            cos, sin = math.cos(turned), math.sin(turned)
+            shift_x, shift_y = column.image_shift
             image = acquire(
                 self._specimen,
                 self._position,
-                scan,
+                replace(scan, rotation=self._rotation - turned),
                 start_time=start,
                 rng=np.random.default_rng([self._seed, self._frames]),
                 blanked=column.beam_blank,
-                image_shift=column.image_shift,
+                image_shift=(cos * shift_x + sin * shift_y, cos * shift_y - sin * shift_x),
             )
         return Frame(
             image=image,
@@ -307,11 +354,15 @@ class SimulatedCamera:
 
 def _specification(axis: AxisParameters) -> AxisSpecification:
     noise = axis.motor_noise + axis.motor_quantum + axis.readback_noise + axis.readback_quantum
+    # A stage of a wrong scale reports what it is off by: the farther it goes the more.
+    scale = abs(axis.motor_scale * axis.readback_scale - 1.0) * max(-axis.lower, axis.upper)
+    offset = abs(axis.readback_offset) + 0.5 * axis.readback_branch
+    usual = max(_ARRIVED[axis.unit], 2.0 * axis.reported_backlash + 6.0 * noise)
     return AxisSpecification(
         unit=axis.unit,
         lower=axis.lower,
         upper=axis.upper,
         speed=axis.speed,
         settling_time=0.0,
-        tolerance=max(_ARRIVED[axis.unit], 2.0 * axis.reported_backlash + 6.0 * noise),
+        tolerance=usual + scale + offset,
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -15,16 +16,25 @@ import pytest
 from bluesky import RunEngine
 from bluesky.simulators import RunEngineSimulator, check_limits, summarize_plan
 from bluesky.utils import FailedStatus, RunEngineInterrupted
+from microscope_bench import make_bench
 from ophyd.status import MoveStatus
 from ophyd.utils import ReadOnlyError
 
 from devices import Microscope
-from devices.wire import CancelledError, Client, ConnectionLost, LimitError, RefusedError
+from devices.wire import (
+    CancelledError,
+    Client,
+    ConnectionLost,
+    InstrumentError,
+    LimitError,
+    RefusedError,
+)
+from sim.faults import Fault, FaultPlan
 
 
 def test_a_move_ends_at_its_target(bench: Any) -> None:
     status = bench.tem.goniometer.x.set(2.0)
-    status.wait(timeout=2)
+    status.wait(timeout=30)
     assert isinstance(status, MoveStatus)
     assert bench.tem.goniometer.x.position == pytest.approx(2.0, abs=0.15)
     assert bench.tem.goniometer.x.target.get() == 2.0
@@ -33,13 +43,13 @@ def test_a_move_ends_at_its_target(bench: Any) -> None:
 def test_the_specimen_moves_too(bench: Any) -> None:
     clock = bench.simulated.stage._clock
     before = bench.simulated.truth.actual(clock.now())[0]
-    bench.tem.goniometer.x.set(20.0).wait(timeout=2)
+    bench.tem.goniometer.x.set(20.0).wait(timeout=30)
     after = bench.simulated.truth.actual(clock.now())[0]
     assert after - before == pytest.approx(20e-6, abs=1e-6)  # less the play
 
 
 def test_a_tilt_is_in_degrees(bench: Any) -> None:
-    bench.tem.goniometer.alpha.set(1.5).wait(timeout=2)
+    bench.tem.goniometer.alpha.set(1.5).wait(timeout=30)
     reading = bench.client.request("stage.read").values["axes"]["alpha"]
     assert reading["target"] == pytest.approx(np.deg2rad(1.5))
     assert bench.tem.goniometer.alpha.egu == "deg"
@@ -49,7 +59,7 @@ def test_watchers_get_everything_a_progress_bar_can_show(bench: Any) -> None:
     seen: list[dict[str, Any]] = []
     status = bench.tem.goniometer.x.set(60.0)
     status.watch(lambda **progress: seen.append(progress))
-    status.wait(timeout=2)
+    status.wait(timeout=30)
     full = [progress for progress in seen if "current" in progress]
     assert set(full[0]) == {
         "name",
@@ -72,7 +82,7 @@ def test_watchers_get_everything_a_progress_bar_can_show(bench: Any) -> None:
 def test_a_failing_watcher_does_not_fail_the_move(bench: Any) -> None:
     status = bench.tem.goniometer.x.set(2.0)
     status.watch(lambda **progress: 1 / 0 if "current" in progress else None)
-    status.wait(timeout=2)
+    status.wait(timeout=30)
     assert status.success
 
 
@@ -98,8 +108,8 @@ def test_a_wrong_target_is_refused_before_anything_is_sent(
 
 
 def test_numpy_numbers_are_numbers(bench: Any) -> None:
-    bench.tem.goniometer.x.set(np.float32(1.0)).wait(timeout=2)
-    bench.tem.goniometer.x.set(np.int64(0)).wait(timeout=2)
+    bench.tem.goniometer.x.set(np.float32(1.0)).wait(timeout=30)
+    bench.tem.goniometer.x.set(np.int64(0)).wait(timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +124,7 @@ def test_numpy_numbers_are_numbers(bench: Any) -> None:
 def test_the_server_refuses_it_again(bench: Any, targets: Any, error: type[Exception]) -> None:
     operation = bench.client.start("stage.move", {"targets": targets}, timeout_s=2.0)
     with pytest.raises(error):
-        operation.future.result(timeout=2)
+        operation.future.result(timeout=60)
     axes = bench.client.request("stage.read").values["axes"]
     assert all(axis["target"] == 0 and axis["direction"] == 0 for axis in axes.values())
 
@@ -177,7 +187,7 @@ def test_direction_and_travel_are_the_history_of_the_axis(bench: Any) -> None:
     x = bench.tem.goniometer.x
     assert x.direction.get() == 0
     for target in (2.0, 3.0, 1.5):
-        x.set(target).wait(timeout=2)
+        x.set(target).wait(timeout=30)
     assert x.direction.get() == -1
     assert x.travel.get() == pytest.approx(1.5)
 
@@ -185,7 +195,7 @@ def test_direction_and_travel_are_the_history_of_the_axis(bench: Any) -> None:
 def test_several_axes_move_in_one_request(bench: Any) -> None:
     gonio = bench.tem.goniometer
     bench.client.sent.clear()
-    gonio.set({"x": 3.0, "alpha": 1.0}).wait(timeout=2)
+    gonio.set({"x": 3.0, "alpha": 1.0}).wait(timeout=30)
     assert bench.client.sent["stage.move"] == 1
     reading = gonio.read()
     assert reading["tem_goniometer_x_target"]["value"] == 3.0
@@ -280,7 +290,7 @@ def test_a_stop_in_mid_move_names_the_cause(slow_bench: Any, until: Any) -> None
     until(lambda: x.moving)
     x.stop()
     with pytest.raises(CancelledError, match="stopped by ana"):
-        status.wait(timeout=2)
+        status.wait(timeout=30)
     assert not x.moving
 
 
@@ -300,7 +310,7 @@ def test_a_stop_right_after_the_command_wins(slow_bench: Any, until: Any) -> Non
     status = x.set(100.0)
     x.stop()
     with pytest.raises(Exception, match=r"stop|cancel"):
-        status.wait(timeout=2)
+        status.wait(timeout=30)
     until(lambda: not x.moving)
     assert abs(x.position) < 5
 
@@ -313,7 +323,7 @@ def test_a_second_move_of_a_moving_axis_is_busy_and_the_first_goes_on(
     until(lambda: x.moving)
     second = x.set(1.0)
     with pytest.raises(Exception, match="x is moving"):
-        second.wait(timeout=2)
+        second.wait(timeout=30)
     assert not first.done
     x.stop()
     until(lambda: first.done)
@@ -323,7 +333,7 @@ def test_a_move_that_takes_too_long_is_stopped(slow_bench: Any, until: Any) -> N
     x = slow_bench.tem.goniometer.x
     status = x.set(100.0, timeout=0.1)
     with pytest.raises(TimeoutError, match=r"tem_goniometer_x.*0\.1 s"):
-        status.wait(timeout=2)
+        status.wait(timeout=30)
     until(lambda: not x.moving)
 
 
@@ -350,7 +360,7 @@ def test_a_server_that_closes_fails_the_move_and_stop_still_returns(
     x.stop()
     assert time.monotonic() - begun < 0.6
     with pytest.raises((ConnectionLost, CancelledError)):
-        status.wait(timeout=2)
+        status.wait(timeout=30)
 
 
 _SERVER = """
@@ -372,7 +382,7 @@ def test_a_killed_server_fails_the_move_and_stop_still_returns(until: Any) -> No
     assert process.stdout is not None
     client = Client(process.stdout.readline().strip(), name="ana")
     tem = Microscope(client)
-    tem.wait_for_connection(timeout=5)
+    tem.wait_for_connection(timeout=30)
     status = tem.goniometer.x.set(100.0)
     until(lambda: tem.goniometer.x.moving)
     process.kill()
@@ -383,7 +393,7 @@ def test_a_killed_server_fails_the_move_and_stop_still_returns(until: Any) -> No
         axis.stop(success=True)
     assert time.monotonic() - begun < 0.6
     with pytest.raises(ConnectionLost):
-        status.wait(timeout=5)
+        status.wait(timeout=30)
     tem.close()
     client.close()
 
@@ -422,6 +432,31 @@ def test_subscribers_see_the_positions_on_the_way(bench: Any) -> None:
     seen: list[float] = []
     x = bench.tem.goniometer.x
     x.reported.subscribe(lambda value, **_: seen.append(value), run=False)
-    x.set(60.0).wait(timeout=2)
+    x.set(60.0).wait(timeout=30)
     assert len(seen) > 2
     assert seen[-1] == pytest.approx(60.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("axis", "target"), [("x", 5.0), ("y", -4.0), ("z", 3.0), ("alpha", 2.0), ("beta", -1.0)]
+)
+def test_every_axis_moves_the_specimen(bench: Any, axis: str, target: float) -> None:
+    clock = bench.simulated.stage._clock
+    index = ["x", "y", "z", "alpha", "beta"].index(axis)
+    before = bench.simulated.truth.actual(clock.now())[index]
+    getattr(bench.tem.goniometer, axis).set(target).wait(timeout=30)
+    moved = bench.simulated.truth.actual(clock.now())[index] - before
+    expected = np.deg2rad(target) if index > 2 else target * 1e-6
+    assert moved == pytest.approx(expected, rel=0.5)  # less the play and what tilts wobble
+
+
+def test_a_limit_switch_shows_in_the_state_of_its_axis(tmp_path: Path) -> None:
+    limiter = FaultPlan(scheduled={0: Fault("limiter", reach=0.5)})
+    bench = make_bench(tmp_path, faults=limiter)
+    try:
+        with pytest.raises(InstrumentError, match="x ran into its upper limit switch at 9"):
+            bench.tem.goniometer.x.set(20.0).wait(timeout=30)
+        assert bench.tem.goniometer.x.state.get() == 2
+        assert bench.tem.goniometer.y.state.get() == 0
+    finally:
+        bench.close()

@@ -70,7 +70,7 @@ def test_settings_reach_the_column(bench: Any, engine: RunEngine) -> None:
 def test_a_setting_can_be_set_again_before_it_is_done(bench: Any) -> None:
     statuses = [bench.tem.column.image_shift_x.set(float(value)) for value in range(5)]
     for status in statuses:
-        status.wait(timeout=2)
+        status.wait(timeout=30)
     assert bench.tem.column.image_shift_x.get() in range(5)
 
 
@@ -178,8 +178,8 @@ def test_after_a_restart_of_the_server_everything_works_again(eager_bench: Any, 
     simulated = bench.simulated
     services = tem_services(simulated.stage, simulated.camera, simulated.column, poll_s=0.002)
     with Server(services, control=address):
-        bench.tem.wait_for_connection(timeout=3.0)
-        bench.tem.goniometer.x.set(1.0).wait(timeout=2)
+        bench.tem.wait_for_connection(timeout=30)
+        bench.tem.goniometer.x.set(1.0).wait(timeout=30)
         assert bench.tem.goniometer.x.target.get() == 1.0
 
 
@@ -187,9 +187,9 @@ def test_while_another_client_holds_the_lease_nothing_moves(bench: Any) -> None:
     with Client(bench.server.control_address, name="bob") as other:
         other.acquire_lease()
         with pytest.raises(LeaseError, match="bob"):
-            bench.tem.goniometer.x.set(1.0).wait(timeout=2)
+            bench.tem.goniometer.x.set(1.0).wait(timeout=30)
         with pytest.raises(LeaseError, match="bob"):
-            bench.tem.column.magnification.set(1e5).wait(timeout=2)
+            bench.tem.column.magnification.set(1e5).wait(timeout=30)
         assert bench.tem.goniometer.x.target.get() == 0
 
 
@@ -214,4 +214,4 @@ def test_without_a_folder_nothing_is_recorded_and_it_says_why(bench: Any) -> Non
 
 def test_a_server_does_not_load_ophyd() -> None:
     script = "import sys, devices.drivers; sys.exit('ophyd' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=20).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

@@ -87,7 +87,7 @@ def test_an_unknown_key_lists_the_allowed_ones(elsewhere: Path):
 
 def test_an_unknown_section_lists_the_allowed_ones(elsewhere: Path):
     write(elsewhere, "[afm]\nseed = 1\n")
-    assert "allowed: data, operator, md, tem, storage, live" in message()
+    assert "allowed: data, operator, md, tem, simulator, storage, live" in message()
 
 
 def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -153,3 +153,19 @@ def test_a_folder_must_be_a_path(elsewhere: Path):
 
 def test_a_chosen_file_cannot_be_a_folder(elsewhere: Path):
     assert "is not a file" in message(path=elsewhere)
+
+
+def test_faults_of_the_simulator_are_off_unless_asked_for(elsewhere: Path):
+    assert load_settings().simulator.timeout == 0.0
+    write(elsewhere, "[simulator]\ntimeout = 0.1\n")
+    assert load_settings().simulator.timeout == 0.1
+
+
+def test_a_fault_is_a_probability(elsewhere: Path):
+    write(elsewhere, "[simulator]\nlimiter = 2\n")
+    assert "simulator.limiter is 2: input should be less than or equal to 1" in message()
+
+
+def test_no_command_meets_two_faults(elsewhere: Path):
+    write(elsewhere, "[simulator]\ntimeout = 0.7\nblock = 0.7\n")
+    assert "timeout + block + limiter is 1.4: at most 1 is allowed" in message()

@@ -48,5 +48,5 @@ class Session:
 
     def quit(self) -> None:
         self.child.sendline("exit")
-        self.child.expect(pexpect.EOF, timeout=10)
+        self.child.expect(pexpect.EOF, timeout=60)
         self.child.close()

@@ -20,6 +20,7 @@ from devices.drivers import CameraSettings, tem_services
 from devices.drivers.simulated import SimulatedTEM
 from devices.wire import Client, Server
 from sim.clock import ScaledClock
+from sim.faults import NO_FAULTS, FaultPlan
 from sim.stage import profile
 
 
@@ -68,20 +69,26 @@ class Bench:
 
 
 def make_bench(
-    assets: Path, *, rate: float = 50.0, slow_axis: bool = False, heartbeat_s: float = 1.0
+    assets: Path,
+    *,
+    rate: float = 50.0,
+    slow_axis: bool = False,
+    heartbeat_s: float = 1.0,
+    faults: FaultPlan = NO_FAULTS,
 ) -> Bench:
     """Start a server and connect to it; `slow_axis` makes x move at 1 µm/s."""
     parameters = profile("jeol-like")
     if slow_axis:
         parameters = replace(parameters, x=replace(parameters.x, speed=1e-6))
-    simulated = SimulatedTEM(parameters, specimen=Texture(), seed=3, clock=ScaledClock(rate))
+    clock = ScaledClock(rate)
+    simulated = SimulatedTEM(parameters, specimen=Texture(), seed=3, clock=clock, faults=faults)
     simulated.camera.configure(CameraSettings((32, 48), 1e-6))
     services = tem_services(simulated.stage, simulated.camera, simulated.column, poll_s=0.002)
     server = Server(services)
     server.start()
     client = CountingClient(server.control_address, name="ana", heartbeat_s=heartbeat_s)
     tem = Microscope(client, asset_folder=assets)
-    tem.wait_for_connection(timeout=2.0)
+    tem.wait_for_connection(timeout=30)
     return Bench(simulated, server, client, tem, assets)
 
 
@@ -138,7 +145,7 @@ def engine(documents: Documents) -> RunEngine:
     return engine
 
 
-def wait(condition: Any, timeout_s: float = 2.0) -> None:
+def wait(condition: Any, timeout_s: float = 30.0) -> None:
     """Wait until a condition holds, and fail the test if it never does."""
     ticks = threading.Event()
     for _ in range(int(timeout_s / 0.002)):

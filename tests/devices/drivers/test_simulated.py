@@ -12,6 +12,7 @@ from devices.drivers.protocols import CameraSettings
 from devices.drivers.simulated import SimulatedTEM
 from devices.wire import CancelledError, InstrumentError
 from sim.clock import ManualClock, ScaledClock
+from sim.stage import random_case
 
 
 class Ramp:
@@ -41,6 +42,15 @@ def test_a_move_takes_its_time_on_the_instruments_clock() -> None:
     end = stage.read().axes["x"]
     assert not end.moving
     assert end.position == pytest.approx(20e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("case", ["a", "b", "c", "d", "e", "f"])
+def test_a_stage_is_within_its_tolerance_whatever_its_alignment(case: str) -> None:
+    clock = ManualClock(1e9)
+    stage = SimulatedTEM(random_case(case, 3), specimen=Ramp(), seed=1, clock=clock).stage
+    clock.advance(stage.start_move({"x": 200e-6}))
+    off = abs(stage.read().axes["x"].position - 200e-6)
+    assert off <= stage.axes["x"].tolerance
 
 
 def test_a_stopped_stage_is_soon_at_rest() -> None:

@@ -127,7 +127,7 @@ class Bare:
             return None
         return decode_answer(self.socket.recv_multipart())
 
-    def ask(self, request: Request, timeout_s: float = 1.0) -> Answer:
+    def ask(self, request: Request, timeout_s: float = 30.0) -> Answer:
         self.send(request)
         answer = self.receive(timeout_s)
         assert answer is not None
@@ -142,7 +142,7 @@ class Bare:
         return replace(request, deadline=self.clock + deadline_s)
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 2.0) -> bool:
+def wait_for(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
     """Whether `condition` becomes true in time."""
     end = time.monotonic() + timeout_s
     while not condition():
