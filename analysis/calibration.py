@@ -1,9 +1,8 @@
-"""How do the pixels of the camera lie in the coordinates of the stage, and one frame in another?
+"""How do the pixels of the camera lie in the coordinates of the stage?
 
 The camera-to-stage matrix follows from moves of known length and the shifts they make in the
-images, by robust least squares with the stage as the uncertain side. Scale and rotation between
-two frames follow from their amplitude spectra in log-polar coordinates (Reddy & Chatterji, IEEE
-Trans. Image Process. 5 (1996) 1266) and are refined on the pixels (Lucas-Kanade).
+images, by robust least squares with the stage as the uncertain side. From one frame to another
+magnification or scan rotation it is carried by `similarity.carry_calibration`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ short of those after it, by a one-sided t test (and, once it has grown, by one m
 where the leg is long enough). The interval is Student's over the
 legs, each leg compared with itself, so that errors shared inside a leg (slip, drift, slow
 periodic error) count as they should; it is never narrower than the registration errors allow.
+A stage with more than simple play (Prandtl-Ishlinskii
+cells) recovers by and by, and then the deficit is a statement about m steps: m is part of it, and
+what the interval holds is the deficit over m steps of the same stage without chance.
 Displacements are in the unit of the axis (micrometres or degrees) and counted along the direction
 of the leg.
 """
@@ -253,8 +256,10 @@ def _recovery(found: Sequence[_Leg]) -> tuple[int, bool]:
     else:
         if longest > 2:
             return m, False
-    if m > 1 and m + 2 < longest:
-        # the step that just passes the test may still be a little short: leave it out of the gain
+    typical = float(np.median([leg.command.size for leg in found]))
+    if m > 1 and m + 2 < typical:
+        # the step that just passes the test may still be a little short: leave it out of the gain,
+        # unless that would leave out most of the legs
         m += 1
     gains = [leg.gain(m) for leg in found if leg.command.size > m]
     return m, bool(gains) and float(np.mean(gains)) >= _LEAST_GAIN

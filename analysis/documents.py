@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ._columns import boolean, integer, number, string
 from .deficit import Deficit
 from .registration import Registration
 from .steps import IMAGE_AXES, StepClass, Steps, classify
@@ -28,29 +29,6 @@ __all__ = [
 ]
 
 _COMMANDED = "target_displacement_"
-
-
-def _number(units: str, precision: int) -> dict[str, Any]:
-    return {
-        "source": "analysis",
-        "dtype": "number",
-        "dtype_numpy": "<f8",
-        "shape": [],
-        "units": units,
-        "precision": precision,
-    }
-
-
-def _integer() -> dict[str, Any]:
-    return {"source": "analysis", "dtype": "integer", "dtype_numpy": "<i8", "shape": []}
-
-
-def _boolean() -> dict[str, Any]:
-    return {"source": "analysis", "dtype": "boolean", "dtype_numpy": "|b1", "shape": []}
-
-
-def _string() -> dict[str, Any]:
-    return {"source": "analysis", "dtype": "string", "shape": []}
 
 
 def in_order(axes: Iterable[str]) -> tuple[str, ...]:
@@ -71,19 +49,19 @@ def displacement_keys(units: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """
     stems = ("target_", "reported_", _COMMANDED, "reported_displacement_")
     return {
-        "raw_seq_num": _integer(),
-        "raw_seq_num_start": _integer(),
-        "axis": _string(),
-        "direction": _integer(),
-        "step_class": _string(),
-        **{stem + axis: _number(unit, 4) for stem in stems for axis, unit in units.items()},
-        **{f"actual_displacement_{axis}": _number("µm", 4) for axis in IMAGE_AXES},
-        **{f"actual_displacement_{axis}_stderr": _number("µm", 5) for axis in IMAGE_AXES},
-        "actual_displacement_xy_covariance": _number("µm²", 9),
-        "confidence": _number("", 3),
-        "overlap": _number("", 3),
-        "accepted": _boolean(),
-        "reason": _string(),
+        "raw_seq_num": integer(),
+        "raw_seq_num_start": integer(),
+        "axis": string(),
+        "direction": integer(),
+        "step_class": string(),
+        **{stem + axis: number(unit, 4) for stem in stems for axis, unit in units.items()},
+        **{f"actual_displacement_{axis}": number("µm", 4) for axis in IMAGE_AXES},
+        **{f"actual_displacement_{axis}_stderr": number("µm", 5) for axis in IMAGE_AXES},
+        "actual_displacement_xy_covariance": number("µm²", 9),
+        "confidence": number("", 3),
+        "overlap": number("", 3),
+        "accepted": boolean(),
+        "reason": string(),
     }
 
 
@@ -96,29 +74,29 @@ def axis_units(data_keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def deficit_keys(unit: str) -> dict[str, dict[str, Any]]:
     """Columns of the table of the deficits of all axes of one unit."""
     return {
-        "axis": _string(),
-        "direction": _integer(),
-        "steps": _integer(),
-        "first_steps": _integer(),
-        "later_steps": _integer(),
-        "unknown_steps": _integer(),
+        "axis": string(),
+        "direction": integer(),
+        "steps": integer(),
+        "first_steps": integer(),
+        "later_steps": integer(),
+        "unknown_steps": integer(),
         **{
             f"{quantity}_{key}": description
             for quantity in ("reported", "actual")
             for key, description in {
-                "deficit": _number(unit, 4),
-                "deficit_stderr": _number(unit, 4),
-                "deficit_low": _number(unit, 4),
-                "deficit_high": _number(unit, 4),
-                "legs": _integer(),
-                "recovery_steps": _integer(),
-                "recovered": _boolean(),
-                "significant": _boolean(),
-                "note": _string(),
+                "deficit": number(unit, 4),
+                "deficit_stderr": number(unit, 4),
+                "deficit_low": number(unit, 4),
+                "deficit_high": number(unit, 4),
+                "legs": integer(),
+                "recovery_steps": integer(),
+                "recovered": boolean(),
+                "significant": boolean(),
+                "note": string(),
             }.items()
         },
-        "cross_displacement": _number(unit, 4),
-        "cross_displacement_stderr": _number(unit, 4),
+        "cross_displacement": number(unit, 4),
+        "cross_displacement_stderr": number(unit, 4),
     }
 
 

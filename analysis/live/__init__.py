@@ -1,6 +1,8 @@
 """Document callbacks, one a question; they hold no science, they call the modules above."""
 
+from .choice import Analyses, Analysis
 from .hysteresis import HysteresisAnalysis
+from .mosaic import MosaicAnalysis
 from .router import AnalysisRouter
 
-__all__ = ["AnalysisRouter", "HysteresisAnalysis"]
+__all__ = ["Analyses", "Analysis", "AnalysisRouter", "HysteresisAnalysis", "MosaicAnalysis"]

@@ -17,6 +17,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class Reading:
         Units of the scalars of the event, where the run gives them.
     image : ndarray, shape (rows, columns), or None
         None if the run ended before the image could be read.
+    reload : callable() -> ndarray
+        Reads the image again, for an analysis that cannot keep them all.
     problem : str
         Why there is no image.
     """
@@ -61,6 +64,7 @@ class Reading:
     data: Mapping[str, Any]
     units: Mapping[str, str]
     image: NDArray[Any] | None
+    reload: Callable[[], NDArray[Any]]
     problem: str = ""
 
 
@@ -186,18 +190,25 @@ class _Run:
             if seq_num != self._next and not last:
                 return
             time, descriptor, data = self._events[seq_num]
-            image, problem = data.get(self.image_key), ""
-            if not isinstance(image, np.ndarray):
-                try:
-                    image = self.assets.frame(self.image_key, seq_num)
-                except FrameNotReady as error:
-                    if not last:
-                        return
-                    image, problem = None, str(error)
+            image, problem = None, ""
+            reload = partial(self._image, data, seq_num)
+            try:
+                image = reload()
+            except FrameNotReady as error:
+                if not last:
+                    return
+                problem = str(error)
             del self._events[seq_num]
             self._next = seq_num + 1
             values = {**self._configuration[descriptor], **data}
-            yield Reading(seq_num, time, values, self._units[descriptor], image, problem)
+            units = self._units[descriptor]
+            yield Reading(seq_num, time, values, units, image, reload, problem)
+
+    def _image(self, data: Mapping[str, Any], seq_num: int) -> NDArray[Any]:
+        image = data.get(self.image_key)
+        if isinstance(image, np.ndarray):
+            return image
+        return self.assets.frame(self.image_key, seq_num)
 
 
 class AnalysisRouter(ABC):
@@ -229,6 +240,13 @@ class AnalysisRouter(ABC):
     def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
         """Begin the analysis of a run."""
 
+    def wants(self, start: Mapping[str, Any]) -> bool:
+        """Whether the run of this start document will be analysed."""
+        fields = start.get("fields")
+        if start.get("purpose") == "analysis" or not isinstance(fields, Mapping):
+            return False
+        return isinstance(fields.get("image"), str) and self.understands(start)
+
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document of any run."""
         handler = getattr(self, f"_on_{name}", None)
@@ -249,10 +267,7 @@ class AnalysisRouter(ABC):
                 log.exception("%s analysis of run %s could not be closed", self._name, uid[:8])
 
     def _on_start(self, doc: Mapping[str, Any]) -> None:
-        fields = doc.get("fields")
-        if doc.get("purpose") == "analysis" or not isinstance(fields, Mapping):
-            return
-        if not isinstance(fields.get("image"), str) or not self.understands(doc):
+        if not self.wants(doc):
             return
         metadata: dict[str, Any] = {
             "uid": analysis_uid(doc["uid"], self._name, self._parameters),

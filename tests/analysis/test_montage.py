@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from analysis.montage import balance, overlay, write_montage
+from analysis.montage import balance, overlay, overview, write_montage
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,21 @@ def test_bad_input_is_refused_before_anything_is_written(cut, tmp_path):
         with pytest.raises(ValueError, match=r"must|not"):
             write_montage(load=fields.__getitem__, **bad)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_overview_is_the_coarsest_level(tmp_path):
+    fields = [np.full((700, 700), 1000 * (n + 1), np.uint16) for n in range(2)]
+    path = tmp_path / "m.ome.tif"
+    info = write_montage(path, fields.__getitem__, [(0, 0), (0, 700)], pixel_size_nm=2.0)
+    found = overview(path)
+    assert info.levels == 2
+    assert found.shape == (350, 700)
+    assert found[0, 0] == 1000
+    assert found[-1, -1] == 2000
+
+
+def test_a_montage_can_be_read_by_whoever_may_read_other_files(tmp_path):
+    (tmp_path / "plain").write_text("")
+    path = tmp_path / "m.ome.tif"
+    write_montage(path, lambda n: np.zeros((64, 64), np.uint16), [(0, 0)], pixel_size_nm=2.0)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -5,20 +5,26 @@ the expected overlap and the stage's error: at 20 % overlap these hold a quarter
 the fields, and no two pairs share a window, so that a transform of the whole field, kept, would
 cost more than the transforms it saves. Images are kept as they came, the last few of them; older
 ones are asked for again.
+
+A field is scanned line by line while the specimen drifts, so that what two fields share was seen
+at different times: fields at rows r1 and r2 of a mosaic give a shift that is wrong by
+-(r2 - r1)/rows of the drift in a frame. No loop shows it - a mosaic sheared by its drift closes -
+and no pair can; it is told by `drift_sigma`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .positions import Pair, Positions, solve_positions
-from .registration import register as _register
+from ..positions import Pair, Positions, solve_positions
+from ..registration import register as _register
 
 __all__ = ["Neighbour", "Register", "TileStream"]
 
@@ -88,6 +94,11 @@ class TileStream:
     least_share : float
         Least share of the field that must be expected to overlap, 0..1; the default takes in the
         diagonal neighbours at 20 % overlap, which close the shortest loops.
+    drift_sigma : float
+        Standard deviation of the specimen's drift during a frame, px: its part in the covariances
+        of the positions, for nothing in the images can tell it.
+    workers : int
+        Threads that register the pairs of one field; the numbers do not depend on it.
     register : callable
         As `analysis.registration.register`.
     """
@@ -100,6 +111,8 @@ class TileStream:
         load: Callable[[int], NDArray[Any]] | None = None,
         keep: int = 48,
         least_share: float = 0.03,
+        drift_sigma: float = 0.0,
+        workers: int = 1,
         register: Register = _register,
     ) -> None:
         sigma = np.asarray(expected_sigma, dtype=float)
@@ -109,15 +122,21 @@ class TileStream:
             )
         if not 0.0 < least_share < 1.0:
             raise ValueError(f"least_share is {least_share}, must lie between 0 and 1")
-        if keep < 1:
-            raise ValueError(f"keep is {keep}, must be at least 1 field")
+        for name, value, unit in (("keep", keep, "field"), ("workers", workers, "thread")):
+            if value < 1:
+                raise ValueError(f"{name} is {value}, must be at least 1 {unit}")
+        if not (np.isfinite(drift_sigma) and drift_sigma >= 0.0):
+            raise ValueError(f"drift_sigma is {drift_sigma}, must be finite and 0 or more, px")
         self._shape = np.array(shape)
         self._sigma = np.broadcast_to(sigma, (2,)).astype(float)
         self._load = load
         self._keep = keep
         self._least_share = least_share
+        self._drift_sigma = drift_sigma
+        self._workers = workers
         self._register = register
         self._expected: list[NDArray[np.float64]] = []
+        self._missing: dict[int, str] = {}
         self._images: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._found: list[Neighbour] = []
 
@@ -163,16 +182,56 @@ class TileStream:
             raise ValueError(f"the field has shape {image.shape}, must be {tuple(shape)}")
         if place.shape != (2,) or not np.isfinite(place).all():
             raise ValueError(f"expected is {expected!r}, must be finite (rows, columns) px")
-        number = len(self._expected)
-        found = [self._meet(first, number, image, place) for first in self._near(place)]
-        self._expected.append(place)
-        self._remember(number, image)
-        self._found += found
+        found = self._meet_all(place, image)
+        self._remember(len(self._expected) - 1, image)
         return found
+
+    def skip(self, expected: ArrayLike, reason: str) -> list[Neighbour]:
+        """Take a field whose image is not there: its pairs are refused with the reason.
+
+        Parameters
+        ----------
+        expected : (rows, columns)
+            Where the stage says its first pixel lies, px.
+        reason : str
+            Why there is no image.
+
+        Returns
+        -------
+        list of Neighbour
+            In the order of the earlier fields, all refused.
+        """
+        place = np.asarray(expected, dtype=float)
+        if place.shape != (2,) or not np.isfinite(place).all():
+            raise ValueError(f"expected is {expected!r}, must be finite (rows, columns) px")
+        self._missing[len(self._expected)] = reason
+        return self._meet_all(place, None)
 
     def positions(self) -> Positions:
         """Solve for the positions of the fields so far."""
-        return solve_positions(self.pairs, self.expected, self._sigma)
+        found = solve_positions(self.pairs, self.expected, self._sigma)
+        drift = self._drift_covariance(found)
+        return replace(
+            found,
+            covariance=found.covariance + drift,
+            relative_covariance=found.relative_covariance + drift,
+        )
+
+    def _drift_covariance(self, found: Positions) -> NDArray[np.float64]:
+        """What a drift of one frame's `drift_sigma` does to the positions, shape (n, 2, 2) px².
+
+        A pair of fields whose first rows are r1 and r2 has its shift wrong by -(r2 - r1)/rows of
+        it, and this adds up from row to row. A drift that stays the same moves each position by its
+        own distance from the middle of its group, its lever; one that changes in about the time of
+        the mosaic (a velocity that walks at random) moves the middle as well, and the variance is
+        that of the lever plus the mean of all levers'.
+        """
+        rows, group = found.position[:, 0], found.group
+        members = np.bincount(group)
+        middle = np.bincount(group, rows) / members
+        lever = (rows - middle[group]) / self._shape[0]
+        variance = lever**2 + (np.bincount(group, lever**2) / members)[group]
+        return (variance * self._drift_sigma**2)[:, None, None] * np.eye(2)
 
     def _near(self, place: NDArray[np.float64]) -> list[int]:
         if not self._expected:
@@ -181,8 +240,44 @@ class TileStream:
         enough = common.prod(axis=1) >= self._least_share * self._shape.prod()
         return np.flatnonzero(enough).tolist()
 
+    def _meet_all(self, place: NDArray[np.float64], image: NDArray[Any] | None) -> list[Neighbour]:
+        number = len(self._expected)
+        near = self._near(place)
+        missing = {first: self._missing[first] for first in near if first in self._missing}
+        if image is None:
+            missing = dict.fromkeys(near, self._missing[number])
+        found = {
+            first: Neighbour(None, first, number, False, f"refused: {reason}")
+            for first, reason in missing.items()
+        }
+        meetings = []
+        for first in near:
+            if first in found or image is None:
+                continue
+            try:
+                meetings.append((first, number, self._image(first), image, place))
+            except (ValueError, OSError) as error:
+                found[first] = Neighbour(None, first, number, False, f"refused: {error}")
+        for neighbour in self._registered(meetings):
+            found[neighbour.first] = neighbour
+        self._expected.append(place)
+        in_order = [found[first] for first in near]
+        self._found += in_order
+        return in_order
+
+    def _registered(self, meetings: list[tuple[Any, ...]]) -> list[Neighbour]:
+        if self._workers == 1 or len(meetings) < 2:
+            return [self._meet(*meeting) for meeting in meetings]
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda meeting: self._meet(*meeting), meetings))
+
     def _meet(
-        self, first: int, second: int, moving: NDArray[Any], place: NDArray[np.float64]
+        self,
+        first: int,
+        second: int,
+        fixed: NDArray[Any],
+        moving: NDArray[Any],
+        place: NDArray[np.float64],
     ) -> Neighbour:
         expected = place - self._expected[first]
         windows = [
@@ -193,7 +288,7 @@ class TileStream:
         offset = np.array([a.start - b.start for a, b in zip(at_fixed, at_moving, strict=True)])
         try:
             found = self._register(
-                self._image(first)[at_fixed],
+                fixed[at_fixed],
                 moving[at_moving],
                 expected=expected - offset,
                 expected_sigma=np.sqrt(2.0) * self._sigma,

@@ -8,7 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Image", "Spectrum", "correlate", "fast_length", "forward", "inverse", "trimmed_length"]
+__all__ = [
+    "Image",
+    "Spectrum",
+    "correlate",
+    "down",
+    "fast_length",
+    "forward",
+    "inverse",
+    "trimmed_length",
+]
 
 Image = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -26,6 +35,13 @@ def inverse(spectrum: Spectrum, shape: tuple[int, ...]) -> Image:
     from scipy import fft
 
     return np.asarray(fft.irfft2(spectrum, s=shape, workers=1), dtype=np.float32)
+
+
+def down(spectrum: Spectrum) -> Spectrum:
+    """Transform the columns of a spectrum back: the spectrum of each line."""
+    from scipy import fft
+
+    return np.asarray(fft.ifft(spectrum, axis=0, workers=1), dtype=np.complex64)
 
 
 def fast_length(length: int) -> int:

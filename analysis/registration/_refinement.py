@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._fft import Image, Spectrum, forward, inverse, trimmed_length
-from ._search import edge_taper, inner, overlap_slices, ring_index, zero_mean_correlation
+from ._fft import Image, Spectrum, down, forward, trimmed_length
+from ._fields import edge_taper, inner, overlap_slices, ring_index
 
 __all__ = ["Refinement", "refine"]
 
-_TAPER = 0.12
+_TAPER = 0.06
 _PASSES = 2
 _NEWTON_STEPS = 6
-_GREATEST_COHERENCE = 0.995
+_GREATEST_COHERENCE = 0.999
 _BAND_LINES = 16
 # A scanned image is sampled at points: what is finer than a pixel folds back, mostly to the
 # highest frequencies, and does not move with the specimen there (cycles/px; on simulated and
@@ -32,6 +32,13 @@ _BAND_LINES = 16
 _GREATEST_FREQUENCY = 0.33
 # Nothing is known better than this (px): what aliasing is left below that frequency.
 _FLOOR_PX = 4e-3
+# Scans whose lines disagree as noise would make them this rarely are distorted.
+_CHANCE = 0.1
+# A drift that hides in the noise of the slope is taken at so many times what the slope says.
+_HIDDEN = 2.0
+# A drift known from the two components of one sample: the 95 % interval of Student's t with two
+# degrees of freedom is this many times that of a normal distribution.
+_STUDENT_2 = 4.303 / 1.960
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,6 @@ class Refinement:
     shift: NDArray[np.float64]
     covariance: NDArray[np.float64]
     ncc: float
-
-
-@dataclass(frozen=True)
-class _Weighting:
-    """Weights of the half spectrum (bins, flat) and its angular frequencies, rad/px."""
-
-    weight: NDArray[np.float32]
-    rows: NDArray[np.float32]
-    columns: NDArray[np.float32]
 
 
 def refine(fixed: Image, moving: Image, shift: NDArray[np.float64]) -> Refinement:
@@ -93,7 +91,11 @@ def refine(fixed: Image, moving: Image, shift: NDArray[np.float64]) -> Refinemen
         return Refinement(shift.astype(float), np.diag([np.inf, np.inf]), 0.0)
     second *= _phase(-fraction, angular)
     covariance = _sandwich(first, second, weight, angular, curvature, a.shape)
-    ncc = zero_mean_correlation(inverse(first, a.shape), inverse(second, a.shape))
+    lines = _Lines.of(first, second, weight, angular, a.shape)
+    covariance = lines.with_distortion(covariance, curvature, float(shift[0]))
+    covariance += _FLOOR_PX**2 * np.eye(2)
+    energies = _product(first, first) * _product(second, second)
+    ncc = _product(first, second) / float(np.sqrt(energies)) if energies > 0.0 else 0.0
     return Refinement(whole + fraction, covariance, ncc)
 
 
@@ -188,16 +190,21 @@ def _newton(
     fraction: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Maximise sum w Re(C exp(i omega·d)) over d; return d and the curvature there."""
-    rows, columns = np.nonzero(weight)
-    omega = np.stack([angular[0][rows, 0], angular[1][0, columns]]).astype(np.float64)
-    terms = (cross[rows, columns] * weight[rows, columns]).astype(np.complex128)
+    terms = cross * weight
+    rows, columns = angular[0][:, 0].astype(float), angular[1][0].astype(float)
     curvature = np.zeros((2, 2))
     for _ in range(_NEWTON_STEPS):
-        turned = terms * np.exp(1j * (fraction[0] * omega[0] + fraction[1] * omega[1]))
-        curvature = np.array([[np.sum(i * j * turned.real) for j in omega] for i in omega])
+        turn = np.exp(1j * fraction[1] * columns)
+        # moments of the columns' frequency, line by line; not by BLAS, whose sums depend on threads
+        moments = [
+            np.einsum("rc,c->r", terms, (columns**n * turn).astype(np.complex64)) for n in range(3)
+        ]
+        turn = np.exp(1j * fraction[0] * rows)
+        sums = [[np.sum(rows**m * turn * moments[n]) for n in range(3)] for m in range(3)]
+        curvature = np.real([[sums[2][0], sums[1][1]], [sums[1][1], sums[0][2]]])
         if np.linalg.det(curvature) <= 0.0 or np.trace(curvature) <= 0.0:
             break
-        step = np.linalg.solve(curvature, [-np.sum(i * turned.imag) for i in omega])
+        step = np.linalg.solve(curvature, [-sums[1][0].imag, -sums[0][1].imag])
         fraction = fraction + np.clip(step, -0.5, 0.5)
         if np.abs(step).max() < 1e-5:
             break
@@ -220,30 +227,105 @@ def _sandwich(
     for length in shape:
         window = edge_taper(length, _TAPER)
         scatter *= np.mean(window**4) / np.mean(window**2) ** 2
-    bands = _scatter_between_bands(first, second, weight, angular, shape)
-    excess = np.sqrt(np.maximum(1.0, np.diag(bands) / np.diag(scatter)))
-    scatter *= np.outer(excess, excess)
     inverse = np.linalg.inv(curvature)
-    return inverse @ scatter @ inverse + _FLOOR_PX**2 * np.eye(2)
+    return inverse @ scatter @ inverse
 
 
-def _scatter_between_bands(
-    first: Spectrum,
-    second: Spectrum,
-    weight: NDArray[np.float32],
-    angular: list[NDArray[np.float32]],
-    shape: tuple[int, ...],
-) -> NDArray[np.float64]:
-    """Variance of the gradient as bands of scan lines show it."""
-    half = np.sqrt(weight)
-    half[:, 1:] *= np.float32(np.sqrt(0.5))
-    filtered = [spectrum * half for spectrum in (first, second)]
-    a, b = (inverse(spectrum, shape) for spectrum in filtered)
-    lines = []
-    for omega in angular:
-        da, db = (inverse(1j * omega * s, shape) for s in filtered)
-        lines.append(0.5 * (np.einsum("ij,ij->i", da, b) - np.einsum("ij,ij->i", a, db)))
-    scores = np.stack(lines, axis=1).astype(np.float64) * (shape[0] * shape[1])
-    bands = max(4, shape[0] // _BAND_LINES)
-    sums = np.add.reduceat(scores, np.linspace(0, shape[0], bands, endpoint=False).astype(int))
-    return sums.T @ sums * (bands / (bands - 1))
+@dataclass(frozen=True)
+class _Lines:
+    """What each scan line says of the shift.
+
+    Parameters
+    ----------
+    gradient : ndarray, shape (lines, 2)
+        Of the criterion, by the shift; its sum vanishes at the maximum.
+    share : ndarray, shape (lines,)
+        Of the curvature, sum 1.
+    """
+
+    gradient: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        first: Spectrum,
+        second: Spectrum,
+        weight: NDArray[np.float32],
+        angular: list[NDArray[np.float32]],
+        shape: tuple[int, ...],
+    ) -> _Lines:
+        """Take the criterion apart by lines: transforms down the lines, Parseval along them."""
+        half = np.sqrt(weight)
+        half[:, 1:] *= np.float32(np.sqrt(0.5))
+        a, b, da, db = (
+            down(spectrum * half * factor)
+            for factor in (np.float32(1.0), 1j * angular[0])
+            for spectrum in (first, second)
+        )
+        twice = np.full(weight.shape[1], 2.0, np.float32)
+        twice[0] = 1.0
+        gradient = [
+            0.5 * (_along(da, b, twice).real - _along(a, db, twice).real),
+            -_along(a, b, twice * angular[1][0]).imag,
+        ]
+        energy = _along(a, a, twice).real + _along(b, b, twice).real
+        scores = np.stack(gradient, axis=1).astype(np.float64) * shape[0]
+        return cls(scores, energy.astype(np.float64) / float(energy.sum()))
+
+    def with_distortion(
+        self, covariance: NDArray[np.float64], curvature: NDArray[np.float64], rows: float
+    ) -> NDArray[np.float64]:
+        """Covariance of the shift, the distortion of the scan included.
+
+        Where bands of lines disagree more than noise lets them, as jitter makes them, that counts.
+        What the shift gains from line to line is the difference of the drifts within the two
+        frames; by their mean, of which it is a sample, the shift is wrong in proportion to the
+        time between the scans of the same feature, `rows` lines.
+        """
+        count = self.share.size
+        time = np.arange(count) - np.sum(self.share * np.arange(count))
+        spread = float(np.sum(self.share * time**2))
+        inverse = np.linalg.inv(curvature)
+        slope = inverse @ (time @ self.gradient) / spread
+        # gradients less what the slope makes of them
+        rest = self.gradient - (self.share * time)[:, None] * (curvature @ slope)[None, :]
+        bands = max(4, count // _BAND_LINES)
+        sums = np.add.reduceat(rest, np.linspace(0, count, bands, endpoint=False).astype(int))
+        scatter = inverse @ (sums.T @ sums) @ inverse * (bands / (bands - 2))
+        excess = np.diag(scatter) / np.diag(covariance)
+        distorted = _distorted(
+            float(slope @ np.linalg.solve(covariance, slope)) * spread,
+            float(excess.sum()) * (bands - 2),
+            2 * (bands - 2),
+        )
+        # four components of drift in the square of the slope, half of one in that of their mean
+        drift = float(slope @ slope) / 8.0
+        if distorted:
+            root = np.sqrt(np.maximum(1.0, excess))
+            covariance = covariance * np.outer(root, root)
+            drift += float(np.trace(covariance)) / spread / 8.0
+            drift *= _STUDENT_2**2
+        else:
+            drift *= _HIDDEN
+        return covariance + drift * rows**2 * np.eye(2)
+
+
+def _product(a: Spectrum, b: Spectrum) -> float:
+    """Sum of the products of the pixels of two images, from their half spectra."""
+    twice = np.full(a.shape[1], 2.0, np.float32)
+    twice[0] = 1.0
+    return float(np.sum(_along(a, b, twice).real, dtype=np.float64))
+
+
+def _along(a: Spectrum, b: Spectrum, weight: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Sum of a times conjugate b along each line."""
+    return np.einsum("rc,rc,c->r", a, np.conj(b), weight)
+
+
+def _distorted(slope_chi2: float, bands_chi2: float, freedom: int) -> bool:
+    """Whether a slope (two degrees of freedom) or the scatter of bands is more than noise."""
+    from scipy.special import chdtrc
+
+    chance = min(np.exp(-0.5 * slope_chi2), float(chdtrc(freedom, bands_chi2)))
+    return bool(chance < _CHANCE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._blend import Balance, Mosaic, balance
 
-__all__ = ["Balance", "MontageInfo", "balance", "overlay", "write_montage"]
+__all__ = ["Balance", "MontageInfo", "balance", "overlay", "overview", "write_montage"]
 
 _TILE = 512
 # A level narrower than this fits a screen: the pyramid ends.
@@ -79,6 +80,25 @@ def overlay(fixed: ArrayLike, moving: ArrayLike, shift: ArrayLike) -> NDArray[np
     for image, corner in zip(images, (np.maximum(0, -whole), np.maximum(0, whole)), strict=True):
         canvas[corner[0] : corner[0] + rows, corner[1] : corner[1] + columns] += 0.5 * image
     return canvas
+
+
+def overview(path: Path | str) -> NDArray[Any]:
+    """Read the coarsest level of a montage.
+
+    Parameters
+    ----------
+    path : path
+        A file of `write_montage`.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        At most 1024 pixels each way.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        return np.asarray(file.series[0].levels[-1].asarray())
 
 
 def write_montage(
@@ -146,9 +166,7 @@ def write_montage(
             "fields": str(len(mosaic)),
         },
     }
-    handle, name = tempfile.mkstemp(suffix=".part", prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    unfinished = Path(name)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         levels = _write(unfinished, mosaic, metadata, pixel_size_nm, progress)
         os.replace(unfinished, path)
