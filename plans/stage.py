@@ -7,13 +7,11 @@ what the images say of the actual positions is found by `analysis.alignment`.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -22,6 +20,7 @@ from bluesky.utils import MsgGenerator, plan
 from analysis.alignment import HysteresisResult
 from devices.goniometer import Axis
 from devices.microscope import Microscope
+from plans._steps import LiveResults, record, wait_for_result
 from plans.endings import ending_with, insist, let_failures_pass
 
 __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
@@ -29,15 +28,6 @@ __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
 # The least overlap of consecutive fields, as a part of the field, that a registration can be
 # expected to stand on with the stage falling short or long of the step.
 _LEAST_OVERLAP = 0.2
-_LOOK_AGAIN_S = 0.02
-
-
-class LiveResults(Protocol):
-    """Where a plan finds the result of the live analysis of its own run."""
-
-    def future(self, raw_uid: str) -> Future[HysteresisResult]:
-        """The result of the analysis of run `raw_uid`, to come."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -216,7 +206,7 @@ def hysteresis(
                 yield from _step(mover, target)
                 if settle_time:
                     yield from bps.sleep(settle_time)
-                yield from _record(tem)
+                yield from record(tem)
 
     def blank(failed: bool) -> MsgGenerator[None]:
         yield from insist(tem.column.beam_blank, 1)
@@ -251,7 +241,7 @@ def hysteresis(
     )
     if analysis is None:
         return HysteresisRun(uid, None)
-    return HysteresisRun(uid, (yield from _result(analysis, uid)))
+    return HysteresisRun(uid, (yield from wait_for_result(analysis.future(uid))))
 
 
 def _step(mover: Axis, target: float) -> MsgGenerator[None]:
@@ -264,35 +254,3 @@ def _step(mover: Axis, target: float) -> MsgGenerator[None]:
             f"{target:.{mover.precision}f} {mover.egu}: the history of the axis is broken, run the "
             "experiment again"
         )
-
-
-def _record(tem: Microscope) -> MsgGenerator[None]:
-    """Take an image and read the positions into one event.
-
-    A pause breaks off the RunEngine's wait, and a plan that is not rewindable goes on behind it:
-    the event must not be made without its image.
-    """
-    # ophyd's statuses keep bluesky's protocol but for the names of arguments
-    status = yield from bps.trigger(tem.camera, wait=True)  # pyright: ignore[reportArgumentType]
-    while status is not None and not status.done:
-        yield from bps.sleep(_LOOK_AGAIN_S)
-    yield from bps.create("primary")
-    try:
-        yield from bps.read(tem.camera)
-        yield from bps.read(tem.goniometer)
-    except Exception:
-        yield from bps.drop()  # else the baseline at the end finds it open and hides the cause
-        raise
-    yield from bps.save()
-
-
-def _result(analysis: LiveResults, uid: str) -> MsgGenerator[HysteresisResult]:
-    future = analysis.future(uid)
-
-    async def finished() -> None:
-        # Shielded: what is waited for is not given up because a pause breaks off the wait.
-        await asyncio.wait([asyncio.shield(asyncio.wrap_future(future))])
-
-    while not future.done():
-        yield from bps.wait_for([finished])
-    return future.result()

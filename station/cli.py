@@ -126,6 +126,65 @@ def run_hysteresis(
     run(loaded, settings, experiment, as_json=as_json)
 
 
+@run_app.command("mosaic")
+@told_in_a_line
+def run_mosaic(
+    rows: Annotated[int | None, typer.Option(help="Rows of fields; 3 if not given.")] = None,
+    columns: Annotated[int | None, typer.Option(help="Columns of fields; 3 if not given.")] = None,
+    x: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Cover from x to x, µm, in place of rows")
+    ] = None,
+    y: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="and from y to y, µm, of columns.")
+    ] = None,
+    overlap: Annotated[float, typer.Option(help="Of neighbouring fields, part of a field.")] = 0.2,
+    serpentine: Annotated[
+        bool, typer.Option("--serpentine/--raster", help="Every other row backwards, or none.")
+    ] = True,
+    over_travel: Annotated[
+        float, typer.Option(help="Rows are approached from this far before them, µm.")
+    ] = 0.0,
+    settle_time: Annotated[float, typer.Option(help="Seconds waited after each move.")] = 0.0,
+    settings: SettingsFile = None,
+    data: Data = None,
+    address: Address = None,
+    driver: Driver = None,
+    profile: Profile = None,
+    specimen: Specimen = None,
+    pixel_size: PixelSize = None,
+    seed: Seed = None,
+    clock_rate: ClockRate = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Take overlapping fields on a grid; find where each really was, and make one image of all."""
+    from station.experiments import Mosaic, run
+
+    loaded = _load(
+        settings,
+        data,
+        address=address,
+        driver=driver,
+        profile=profile,
+        specimen=specimen,
+        pixel_size_nm=pixel_size,
+        seed=seed,
+        clock_rate=clock_rate,
+    )
+    if (x is None) != (y is None) or (x is not None and (rows, columns) != (None, None)):
+        raise ValueError("give --rows and --columns, or --x and --y, or none of them")
+    sides = (_interval("--x", x), _interval("--y", y))
+    experiment = Mosaic(rows, columns, *sides, overlap, serpentine, over_travel, settle_time)
+    run(loaded, settings, experiment, as_json=as_json)
+
+
+def _interval(option: str, text: str | None) -> tuple[float, float] | None:
+    try:
+        low, high = (float(part) for part in (text or "0,0").split(","))
+    except ValueError:
+        raise ValueError(f"{option} {text!r} is not allowed: give two numbers, as -5,5") from None
+    return None if text is None else (low, high)
+
+
 @app.command()
 @told_in_a_line
 def demo(
@@ -255,7 +314,7 @@ def serve_tem(
         events_bind=events,
         keys=keys,
     )
-    serve(loaded.tem, ready_file=ready_file, parent=parent, say=_say)
+    serve(loaded.tem, loaded.simulator, ready_file=ready_file, parent=parent, say=_say)
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +24,11 @@ from bluesky.utils import ProgressBarManager
 from devices.microscope import Microscope
 from station.journal import Journal
 from station.keys import client_security
-from station.live import LiveAnalysis
+from station.live import LiveAnalysis, Watch
+from station.lookup import report_folder
 from station.metadata import PersistentMetadata, package_versions
-from station.servers import InstrumentServer, ServerFacts
+from station.results import make_analyses
+from station.servers import READY_S, InstrumentServer, ServerFacts
 from station.settings import Settings
 
 __all__ = ["Station"]
@@ -92,7 +95,11 @@ class Station:
             self._undo = undo.pop_all()
 
     def _make_live(self) -> LiveAnalysis | None:
-        return LiveAnalysis(self.journal) if self.settings.live.analysis else None
+        if not self.settings.live.analysis:
+            return None
+        watch = Watch()
+        make = partial(make_analyses, folder=report_folder(self.settings), progress=watch)
+        return LiveAnalysis(self.journal, make, watch)
 
     def _make_engine(self, context_managers: list[Any] | None) -> RunEngine:
         md = PersistentMetadata(self.settings.data / "md.json")
@@ -153,7 +160,7 @@ class Station:
         """The instrument's server."""
         return self._server
 
-    def connect_tem(self, timeout_s: float = 30.0) -> Microscope:
+    def connect_tem(self, timeout_s: float = READY_S) -> Microscope:
         """Wait for the instrument's server and connect to it; also to try again after a failure.
 
         Parameters

@@ -14,8 +14,9 @@ from rich.table import Table
 from station.catalog import catalog_status
 from station.journal import RunSummary, list_runs, read_documents
 from station.lookup import analysis_of, journal_folder, run_named
+from station.results import kind_named, kind_of
 from station.settings import Settings
-from station.tables import deficit_rows, deficit_table, run_row, run_table
+from station.tables import run_row, run_table
 
 __all__ = ["print_catalog", "print_json", "print_run", "print_runs", "print_settings"]
 
@@ -76,26 +77,31 @@ def print_run(settings: Settings, name: str, *, as_json: bool) -> None:
                 "start": dict(run.start),
                 "streams": streams,
                 "analysis_uid": None if analysis is None else analysis.uid,
-                "deficits": None if result is None else deficit_rows(result),
+                **_row(analysis, result),
             }
         )
         return
     screen = Console()
     screen.print(_start_table(run, streams))
     if result is not None and analysis is not None:
-        screen.print(deficit_table(result))
+        screen.print(kind_of(analysis.start).table(result))
         screen.print(f"analysis {analysis.uid}", highlight=False)
 
 
 def _result(analysis: RunSummary) -> Any:
-    from analysis.alignment import result_from_documents
-
-    if analysis.plan_name != "hysteresis" or analysis.stop is None:
+    kind = kind_named(analysis.plan_name)
+    if kind is None or analysis.stop is None:
         return None
     try:
-        return result_from_documents(read_documents(analysis.path))
-    except ValueError:  # an analysis that was cut short holds no step
+        return kind.read(read_documents(analysis.path))
+    except ValueError:  # an analysis that was cut short holds no result
         return None
+
+
+def _row(analysis: RunSummary | None, result: Any) -> dict[str, Any]:
+    if analysis is None or result is None:
+        return {"deficits": None}
+    return kind_of(analysis.start).row(result)
 
 
 def _streams(run: RunSummary) -> dict[str, dict[str, Any]]:

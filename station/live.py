@@ -2,7 +2,8 @@
 
 The RunEngine's thread only puts documents into a queue without bounds, so that none is lost and
 none waits. The thread registers images, writes the analysis run to the journal beside the raw one
-and keeps the result for the plan that asks for it.
+and keeps the result for the plan that asks for it. Work that takes long tells a `Watch` how far it
+is, and is ended through it when the station closes.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.alignment import HysteresisResult, result_from_documents
-from analysis.live import AnalysisRouter, HysteresisAnalysis
+from analysis.live import Analysis, HysteresisAnalysis
 from station import StationError
+from station.results import kind_of
 
-__all__ = ["LiveAnalysis", "LiveAnalysisError"]
+__all__ = ["LiveAnalysis", "LiveAnalysisError", "Watch"]
 
 _log = logging.getLogger(__name__)
 
 Emit = Callable[[str, Mapping[str, Any]], object]
+Watcher = Callable[[str, str, int, int], object]
 
 _DRAIN = 1.0  # seconds that `close` waits for the analysis of what has been recorded
 _KEPT = 64  # results; older ones are in the journal
@@ -31,6 +33,26 @@ _KEPT = 64  # results; older ones are in the journal
 
 class LiveAnalysisError(StationError):
     """A run has no result; says why."""
+
+
+class Watch:
+    """How far the live analysis is; called on its thread."""
+
+    def __init__(self) -> None:
+        self.given_up = threading.Event()
+        self._watcher: Watcher | None = None
+
+    def tell(self, watcher: Watcher | None) -> None:
+        """Have `watcher` called with (raw uid, what, done, all) from now on; nobody if None."""
+        self._watcher = watcher
+
+    def __call__(self, raw_uid: str, what: str, done: int, total: int) -> None:
+        """Take a step of the analysis; raises when it is to end."""
+        if self.given_up.is_set():
+            raise LiveAnalysisError("the station was closed before the analysis was done")
+        watcher = self._watcher
+        if watcher is not None:
+            watcher(raw_uid, what, done, total)
 
 
 class LiveAnalysis:
@@ -42,19 +64,25 @@ class LiveAnalysis:
         Takes name and document of the analysis runs.
     make_router : callable, optional
         Makes the analysis from where its documents shall go.
+    watch : Watch, optional
+        What the analysis tells its progress to.
     """
 
     def __init__(
-        self, journal: Emit, make_router: Callable[[Emit], AnalysisRouter] = HysteresisAnalysis
+        self,
+        journal: Emit,
+        make_router: Callable[[Emit], Analysis] = HysteresisAnalysis,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = Watch() if watch is None else watch
         self._journal = journal
         self._router = make_router(self._emit)
         self._queue: queue.SimpleQueue[tuple[str, Mapping[str, Any]] | None] = queue.SimpleQueue()
-        self._futures: dict[str, Future[HysteresisResult]] = {}
+        self._futures: dict[str, Future[Any]] = {}
         self._lock = threading.Lock()
         self._collected: dict[str, _Collected] = {}
         self._owners: dict[str, str] = {}  # analysis run of each of its descriptors
-        self._given_up = threading.Event()
+        self._given_up = self.watch.given_up
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="live-analysis", daemon=True)
         self._thread.start()
@@ -70,7 +98,7 @@ class LiveAnalysis:
             The document.
         """
         if name == "start":
-            future: Future[HysteresisResult] = Future()
+            future: Future[Any] = Future()
             # Not to be cancelled: a plan that is aborted while it waits takes it from nobody else.
             future.set_running_or_notify_cancel()
             with self._lock:
@@ -80,7 +108,7 @@ class LiveAnalysis:
                     del self._futures[next(iter(self._futures))]
         self._queue.put((name, doc))
 
-    def future(self, raw_uid: str) -> Future[HysteresisResult]:
+    def future(self, raw_uid: str) -> Future[Any]:
         """The result of a run, to come or there.
 
         Parameters
@@ -90,8 +118,9 @@ class LiveAnalysis:
 
         Returns
         -------
-        concurrent.futures.Future of HysteresisResult
-            Fails with `LiveAnalysisError` where there is no result.
+        concurrent.futures.Future
+            Of a `HysteresisResult` or a `MosaicResult`; fails with `LiveAnalysisError` where
+            there is no result.
         """
         with self._lock:
             known = self._futures.get(raw_uid)
@@ -165,7 +194,8 @@ class LiveAnalysis:
             future.set_exception(LiveAnalysisError(reason))
             return
         try:
-            future.set_result(result_from_documents(done.documents))
+            _, start = done.documents[0]
+            future.set_result(kind_of(start).read(done.documents))
         except ValueError as error:
             reason = f"the analysis of run {name} has no result: {error}"
             future.set_exception(LiveAnalysisError(reason))

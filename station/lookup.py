@@ -12,9 +12,17 @@ from station.journal import RunSummary, find_run, list_runs, read_documents, sum
 from station.settings import Settings
 
 if TYPE_CHECKING:
-    from analysis.alignment import HysteresisResult
+    from station.results import Kind
 
-__all__ = ["NotAnalysedError", "analysis_of", "journal_folder", "raw_run", "run_named", "stored"]
+__all__ = [
+    "NotAnalysedError",
+    "analysis_of",
+    "journal_folder",
+    "raw_run",
+    "report_folder",
+    "run_named",
+    "stored",
+]
 
 _LONGEST_SCAN_ID = 7  # digits; a uid that begins with more of them is meant as a uid
 
@@ -26,6 +34,11 @@ class NotAnalysedError(StationError):
 def journal_folder(settings: Settings) -> Path:
     """Where the journal of a station lies."""
     return settings.data / "journal"
+
+
+def report_folder(settings: Settings) -> Path:
+    """Where figures, pages and montages lie, each named by the uid of its measurement."""
+    return settings.data / "reports"
 
 
 def run_named(settings: Settings, name: str) -> RunSummary:
@@ -97,13 +110,23 @@ class Stored:
     ----------
     raw, analysis : RunSummary
         Both runs.
-    result : HysteresisResult
+    result : HysteresisResult or MosaicResult
         What the analysis run holds.
+    folder : Path
+        Of the reports.
     """
 
     raw: RunSummary
     analysis: RunSummary
-    result: HysteresisResult
+    result: Any
+    folder: Path
+
+    @property
+    def kind(self) -> Kind:
+        """What can be said of it."""
+        from station.results import kind_of
+
+        return kind_of(self.analysis.start)
 
     def raw_documents(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The documents of the measurement."""
@@ -128,7 +151,7 @@ def stored(settings: Settings, name: str) -> Stored:
     NotAnalysedError
         There is no analysis of it, or it has no result.
     """
-    from analysis.alignment import result_from_documents
+    from station.results import kind_of
 
     raw = raw_run(settings, name)
     found = analysis_of(settings, raw)
@@ -138,7 +161,7 @@ def stored(settings: Settings, name: str) -> Stored:
             f"`twinscope replay {raw.uid[:8]}` analyses it"
         )
     try:
-        result = result_from_documents(read_documents(found.path))
+        result = kind_of(found.start).read(read_documents(found.path))
     except ValueError as error:
         raise NotAnalysedError(f"run {raw.uid[:8]} ({raw.plan_name}): {error}") from error
-    return Stored(raw, found, result)
+    return Stored(raw, found, result, report_folder(settings))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -17,12 +17,9 @@ from rich.console import Console
 from station.cli_errors import CommandError
 from station.journal import JournalError, RunSummary, read_documents
 from station.listing import print_json
-from station.lookup import analysis_of, raw_run
+from station.lookup import analysis_of, raw_run, report_folder
+from station.results import Kind, kind_of, make_analyses
 from station.settings import Settings
-from station.tables import deficit_rows, deficit_table
-
-if TYPE_CHECKING:
-    from analysis.alignment import HysteresisResult
 
 __all__ = ["Replayed", "differences", "print_replay", "replay_run"]
 
@@ -39,7 +36,9 @@ class Replayed:
         The measurement.
     stored : RunSummary or None
         Its stored analysis.
-    result : HysteresisResult
+    kind : Kind
+        Of the analysis.
+    result : HysteresisResult or MosaicResult
         What was found now.
     differences : tuple of str
         Where it differs from the stored one, at most a few; empty when it does not.
@@ -47,7 +46,8 @@ class Replayed:
 
     raw: RunSummary
     stored: RunSummary | None
-    result: HysteresisResult
+    kind: Kind
+    result: Any
     differences: tuple[str, ...]
 
     @property
@@ -82,8 +82,6 @@ def replay_run(
     CommandError
         The run cannot be analysed.
     """
-    from analysis.alignment import result_from_documents
-    from analysis.live import HysteresisAnalysis
     from analysis.replay import replay
 
     if source not in ("journal", "catalog"):
@@ -91,21 +89,22 @@ def replay_run(
     raw = raw_run(settings, name)
     found: list[tuple[str, dict[str, Any]]] = []
     stored = analysis_of(settings, raw)
-    router = HysteresisAnalysis(lambda kind, doc: found.append((kind, doc)), **_parameters(stored))
-    replay(_documents(settings, raw, source), router, speed=inf if speed is None else speed)
-    router.close()
+    analyses = make_analyses(
+        lambda name, doc: found.append((name, dict(doc))),
+        folder=report_folder(settings),
+        stored=None if stored is None else stored.start,
+    )
+    replay(_documents(settings, raw, source), analyses, speed=inf if speed is None else speed)
+    analyses.close()
     if not found:
         raise CommandError(f"run {raw.uid[:8]} ({raw.plan_name}) has no stage images to analyse")
     try:
-        result = result_from_documents(found)
+        kind = kind_of(found[0][1])
+        result = kind.read(found)
     except ValueError as error:
         raise CommandError(f"run {raw.uid[:8]}: {error}") from error
     before = () if stored is None else read_documents(stored.path)
-    return Replayed(raw, stored, result, tuple(differences(found, before)) if stored else ())
-
-
-def _parameters(stored: RunSummary | None) -> dict[str, Any]:
-    return {} if stored is None else dict(stored.start["analysis"]["parameters"])
+    return Replayed(raw, stored, kind, result, tuple(differences(found, before)) if stored else ())
 
 
 def _documents(settings: Settings, raw: RunSummary, source: str) -> Documents:
@@ -204,12 +203,12 @@ def print_replay(
                 "source": source,
                 "same": done.same,
                 "differences": list(done.differences),
-                "deficits": deficit_rows(done.result),
+                **done.kind.row(done.result),
             }
         )
         return done.same
     screen = Console()
-    screen.print(deficit_table(done.result))
+    screen.print(done.kind.table(done.result))
     if stored_uid is None:
         screen.print(f"run {done.raw.uid[:8]} has no stored analysis to compare with")
     elif done.same:

@@ -13,7 +13,7 @@ from typing import Any
 
 from station.drivers import open_tem
 from station.keys import server_security
-from station.settings import TEMSettings
+from station.settings import SimulatorSettings, TEMSettings
 
 __all__ = ["serve_tem"]
 
@@ -22,6 +22,7 @@ _LOOK_FOR_PARENT = 0.25  # seconds
 
 def serve_tem(
     settings: TEMSettings,
+    simulator: SimulatorSettings | None = None,
     *,
     ready_file: Path | None = None,
     parent: int | None = None,
@@ -35,6 +36,8 @@ def serve_tem(
     ----------
     settings : TEMSettings
         Section ``[tem]``.
+    simulator : SimulatorSettings, optional
+        Section ``[simulator]``.
     ready_file : Path, optional
         Written, whole or not at all, when requests are answered: addresses, pid, public facts.
     parent : int, optional
@@ -50,7 +53,7 @@ def serve_tem(
     from devices.drivers.tem import tem_services
     from devices.wire import Server
 
-    drivers = open_tem(settings)
+    drivers = open_tem(settings, simulator)
     services = tem_services(drivers.stage, drivers.camera, drivers.column, poll_s=drivers.poll_s)
     with (
         _ended_by_signal() as ended,

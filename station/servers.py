@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from station import StationError
-from station.settings import Settings, TEMSettings
+from station.settings import Settings, TEMSettings, environment_of
 
-__all__ = ["InstrumentServer", "ServerError", "ServerFacts"]
+__all__ = ["READY_S", "InstrumentServer", "ServerError", "ServerFacts"]
+
+# A simulator is compiled when it starts for the first time: 6 s of a processor to itself, a minute
+# of one that ten share. A child that fails ends, so that nobody waits in vain.
+READY_S = 180.0
 
 _POLL = 0.02  # seconds between looks at a file that has no other way to tell
 _END = 3.0  # seconds that a server is given to stop the stage and blank the beam
@@ -70,6 +74,7 @@ class InstrumentServer:
 
     def __init__(self, settings: Settings, settings_path: Path | None = None) -> None:
         self._tem = settings.tem
+        self._faults = settings.simulator
         self._log_path = settings.data / "logs" / "tem-server.log"
         self._settings_path = settings_path
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,6 +106,7 @@ class InstrumentServer:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    env={**os.environ, **environment_of("simulator", self._faults)},
                 )
         except OSError as error:
             self.close()
@@ -118,7 +124,7 @@ class InstrumentServer:
         station = [sys.executable, "-P", "-m", "station"]
         return [*station, "serve", "tem", *options, "--parent", str(os.getpid())]
 
-    def wait_ready(self, timeout_s: float = 30.0) -> ServerFacts:
+    def wait_ready(self, timeout_s: float = READY_S) -> ServerFacts:
         """Wait until the server answers requests.
 
         Parameters

@@ -11,9 +11,20 @@ from rich.table import Table
 if TYPE_CHECKING:
     from analysis.alignment import HysteresisResult
     from analysis.deficit import Deficit, Estimate
+    from analysis.mosaic import MosaicResult
     from station.journal import RunSummary
 
-__all__ = ["axis_in_words", "deficit_rows", "deficit_table", "in_words", "run_row", "run_table"]
+__all__ = [
+    "axis_in_words",
+    "deficit_rows",
+    "deficit_table",
+    "in_words",
+    "mosaic_row",
+    "mosaic_rows",
+    "mosaic_table",
+    "run_row",
+    "run_table",
+]
 
 
 def in_words(estimate: Estimate, unit: str) -> str:
@@ -96,6 +107,121 @@ def _plain(estimate: Estimate, unit: str) -> dict[str, Any]:
     }
     plain_unit = "um" if unit == "µm" else unit
     return {**numbers, "unit": plain_unit, "legs": estimate.legs, "recovered": estimate.recovered}
+
+
+def mosaic_rows(result: MosaicResult) -> list[tuple[str, str]]:
+    """What a mosaic tells, a name and a value in words each.
+
+    Parameters
+    ----------
+    result : MosaicResult
+        Of an analysis.
+
+    Returns
+    -------
+    list of (str, str)
+        In nm.
+    """
+    pairs = result.pairs
+    alone = int((~result.placed).sum())
+    rows = [
+        ("fields", f"{len(result.seq_num)}, {alone} of them placed by the stage alone"),
+        (
+            "pairs",
+            f"{int(pairs.used.sum())} used, {int((~pairs.accepted).sum())} refused, "
+            f"{int(pairs.left_out.sum())} contradicted by the others",
+        ),
+    ]
+    for name, values in (
+        ("actual − target", result.actual_minus_target),
+        ("actual − reported", result.actual_minus_reported),
+    ):
+        known = 1e3 * values[result.placed]
+        if len(known):
+            spread = (
+                f"{axis} {round(mean):+d} ± {round(deviation)} nm"
+                for axis, mean, deviation in zip("xy", known.mean(0), known.std(0), strict=True)
+            )
+            rows.append((name, ", ".join(spread)))
+    if pairs.used.any():
+        rows.append(("pairs agree to", f"{1e3 * result.residual_rms:.2f} nm rms"))
+    if result.loops:
+        rows.append((f"{result.loops} loops close to", f"{1e3 * result.closure_rms:.2f} nm rms"))
+    if result.montage is not None:
+        size = " x ".join(map(str, result.montage.shape))
+        rows.append(("montage", result.montage.reason or f"{result.montage.file}, {size} pixels"))
+    return rows
+
+
+def mosaic_table(result: MosaicResult) -> Table:
+    """Write what a mosaic tells for the terminal; the pairs left out are named below.
+
+    Parameters
+    ----------
+    result : MosaicResult
+        Of an analysis.
+
+    Returns
+    -------
+    rich.table.Table
+        A row a quantity.
+    """
+    table = Table(title="Mosaic (mean ± spread over the fields)", show_header=False)
+    for row in mosaic_rows(result):
+        table.add_row(*row)
+    if result.outliers:
+        table.caption = "left out: " + "; ".join(result.outliers)
+    return table
+
+
+def mosaic_row(result: MosaicResult) -> dict[str, Any]:
+    """The result of a mosaic for a script.
+
+    Parameters
+    ----------
+    result : MosaicResult
+        Of an analysis.
+
+    Returns
+    -------
+    dict
+        Positions in um; None for what is unknown.
+    """
+    montage = result.montage
+    stderr = [[float(v) ** 0.5 for v in (c[0, 0], c[1, 1])] for c in result.covariance]
+    return {
+        "fields": [
+            {
+                "row": int(row),
+                "column": int(column),
+                "target": target.tolist(),
+                "reported": reported.tolist(),
+                "actual": actual.tolist(),
+                "stderr": error,
+                "group": int(group),
+            }
+            for (row, column), target, reported, actual, error, group in zip(
+                result.grid,
+                result.target,
+                result.reported,
+                result.actual,
+                stderr,
+                result.group,
+                strict=True,
+            )
+        ],
+        "unit": "um",
+        "pairs": len(result.pairs.first),
+        "pairs_used": int(result.pairs.used.sum()),
+        "outliers": list(result.outliers),
+        "residual_rms": _plain_number(result.residual_rms),
+        "closure_rms": _plain_number(result.closure_rms),
+        "montage": None if montage is None or not montage.file else montage.file,
+    }
+
+
+def _plain_number(value: float) -> float | None:
+    return None if value != value else float(value)
 
 
 def run_row(run: RunSummary) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from IPython.core.getipython import get_ipython
 from matplotlib import pyplot as plt
 
 import plans
-from plans import hysteresis
+from plans import hysteresis, mosaic, mosaic_over
 from station.desk import Desk
 
 desk = Desk()

@@ -371,7 +371,7 @@ def test_a_forked_child_does_not_hold_the_lock_of_its_dead_parent(tmp_path: Path
         assert wait_for(lambda: not being_written(find_run(tmp_path, "abandoned")))
 
 
-def wait_for(condition: Callable[[], bool], timeout: float = 2.0) -> bool:
+def wait_for(condition: Callable[[], bool], timeout: float = 30.0) -> bool:
     deadline = time.monotonic() + timeout
     while not (fulfilled := condition()) and time.monotonic() < deadline:
         os.sched_yield()

@@ -85,7 +85,7 @@ def send(live: LiveAnalysis, documents: Any) -> str:
 
 
 def test_the_future_holds_the_displacements_that_the_images_show(live: LiveAnalysis):
-    result = live.future(send(live, stage_run())).result(timeout=10)
+    result = live.future(send(live, stage_run())).result(timeout=60)
     found = result.steps.actual_displacement[:, 0] * 1e3 / PIXEL_NM
     np.testing.assert_allclose(found, np.diff(PIXELS), atol=0.05)
 
@@ -94,7 +94,7 @@ def test_the_journal_holds_an_analysis_run_that_names_its_raw_run(
     live: LiveAnalysis, journal: Journal
 ):
     uid = send(live, stage_run())
-    live.future(uid).result(timeout=10)
+    live.future(uid).result(timeout=60)
     (run,) = list_runs(journal.folder)
     assert (run.purpose, run.raw_uid, run.exit_status) == ("analysis", uid, "success")
 
@@ -104,7 +104,7 @@ def test_a_future_can_be_asked_for_before_the_run_has_ended(live: LiveAnalysis):
     uid = send(live, documents[:4])
     future = live.future(uid)
     send(live, documents[4:])
-    assert future.result(timeout=10).raw_uid == uid
+    assert future.result(timeout=60).raw_uid == uid
 
 
 def test_runs_that_are_open_together_do_not_mix(live: LiveAnalysis):
@@ -114,14 +114,14 @@ def test_runs_that_are_open_together_do_not_mix(live: LiveAnalysis):
             live(name, doc)
     for documents in both:
         uid = documents[0][1]["uid"]
-        assert live.future(uid).result(timeout=10).raw_uid == uid
+        assert live.future(uid).result(timeout=60).raw_uid == uid
 
 
 def test_a_run_without_images_fails_its_future_in_words(live: LiveAnalysis):
     run = compose_run(metadata={"plan_name": "count"})
     uid = send(live, [("start", dict(run.start_doc)), ("stop", dict(run.compose_stop()))])
     with pytest.raises(LiveAnalysisError, match="was not analysed: no stage images"):
-        live.future(uid).result(timeout=10)
+        live.future(uid).result(timeout=60)
 
 
 def test_a_run_of_another_session_fails_at_once(live: LiveAnalysis):
@@ -132,7 +132,7 @@ def test_a_run_of_another_session_fails_at_once(live: LiveAnalysis):
 def test_a_run_of_one_stop_says_why_there_is_no_result(live: LiveAnalysis):
     uid = send(live, stage_run(PIXELS[:1]))
     with pytest.raises(LiveAnalysisError, match="at least two stops"):
-        live.future(uid).result(timeout=10)
+        live.future(uid).result(timeout=60)
 
 
 def test_a_plan_that_gives_up_waiting_takes_the_result_from_nobody(live: LiveAnalysis):
@@ -140,7 +140,7 @@ def test_a_plan_that_gives_up_waiting_takes_the_result_from_nobody(live: LiveAna
     uid = send(live, documents[:4])
     assert not live.future(uid).cancel()
     send(live, documents[4:])
-    assert live.future(uid).result(timeout=10).raw_uid == uid
+    assert live.future(uid).result(timeout=60).raw_uid == uid
 
 
 def test_an_analysis_that_cannot_be_recorded_fails_its_future():
@@ -150,7 +150,7 @@ def test_an_analysis_that_cannot_be_recorded_fails_its_future():
     live = LiveAnalysis(full)
     future = live.future(send(live, stage_run()))
     with pytest.raises(LiveAnalysisError, match="the log has why"):
-        future.result(timeout=10)
+        future.result(timeout=60)
     live.close()
 
 

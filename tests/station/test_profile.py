@@ -141,7 +141,7 @@ def test_a_console_that_was_left_leaves_no_server_behind(folder: Path, tmp_path:
     session.child.sendline("1/0")
     session.child.expect(r"In \[")
     session.child.sendline("exit")
-    session.child.expect(pexpect.EOF, timeout=10)
+    session.child.expect(pexpect.EOF, timeout=60)
     session.child.close()
     assert not [pid for pid in pids if _alive(pid)]
 

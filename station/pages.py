@@ -1,0 +1,134 @@
+"""Figure and page of each kind of analysis, from what is stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from station.lookup import Stored
+from station.tables import axis_in_words, in_words, mosaic_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.assets import AssetReader
+    from analysis.figures import Tiles
+
+__all__ = ["draw_hysteresis", "draw_mosaic", "hysteresis_page", "mosaic_page"]
+
+_log = logging.getLogger(__name__)
+
+_DPI = 150
+
+
+def draw_hysteresis(found: Stored, path: Path) -> None:
+    """Write the figure of a hysteresis run as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from analysis.figures import hysteresis_figure
+
+    figure = hysteresis_figure(found.result, _tiles(found))
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=_DPI)
+
+
+def hysteresis_page(found: Stored) -> tuple[str, list[str]]:
+    """Title of the page of a hysteresis run, and its lines on what was found."""
+    result = found.result
+    lines = [
+        "First-step deficit after a reversal, with 95 % confidence interval:",
+        "",
+        "| axis | actual (images) | reported (stage) | reversals |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {axis_in_words(deficit)} | {in_words(deficit.actual, deficit.unit)} "
+        f"| {in_words(deficit.reported, deficit.unit)} "
+        f"| {max(deficit.actual.legs, deficit.reported.legs)} |"
+        for deficit in result.deficits
+    ]
+    registered = int(result.steps.accepted.sum())
+    lines += ["", f"{registered} of {len(result.steps)} steps were registered."]
+    return "Stage hysteresis", lines
+
+
+def draw_mosaic(found: Stored, path: Path) -> None:
+    """Write the figure of a mosaic as PNG, over the montage where its file is there."""
+    from analysis.montage import overview
+    from analysis.mosaic.figure import save_figure
+
+    image, montage = None, found.result.montage
+    if montage is not None and montage.file:
+        try:
+            image = overview(found.folder / montage.file)
+        except (OSError, ValueError) as error:
+            _log.warning(
+                "the report of run %s is without the montage: %s", found.raw.uid[:8], error
+            )
+    matrix = _scale(found)[found.raw.start["fields"]["camera_to_stage"]]
+    save_figure(path, found.result, matrix, image)
+
+
+def mosaic_page(found: Stored) -> tuple[str, list[str]]:
+    """Title of the page of a mosaic, and its lines on what was found."""
+    lines = ["| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in mosaic_rows(found.result)]
+    if found.result.outliers:
+        lines += ["", "Left out, for all other pairs contradict them:", ""]
+        lines += [f"- {outlier}" for outlier in found.result.outliers]
+    return "Mosaic", lines
+
+
+def _scale(found: Stored) -> dict[str, Any]:
+    """The configuration that the images of a run were taken with."""
+    image, scale = found.raw.start["fields"]["image"], {}
+    for name, doc in found.raw_documents():
+        if name == "descriptor" and image in doc["data_keys"]:
+            for device in doc["configuration"].values():
+                scale.update(device["data"])
+    return scale
+
+
+class _Frames(Mapping[int, "NDArray[Any]"]):
+    """The images of a run by the number of their event, each read when it is asked for."""
+
+    def __init__(self, reader: AssetReader, key: str, numbers: Iterable[int]) -> None:
+        self._reader = reader
+        self._key = key
+        self._numbers = tuple(numbers)
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        return self._reader.frame(self._key, number)
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._numbers
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+def _tiles(found: Stored) -> Tiles | None:
+    """The images of a run and what lays them on the stage; None when they cannot be read."""
+    from analysis.assets import AssetError, AssetReader
+    from analysis.figures import Tiles
+
+    fields = found.raw.start["fields"]
+    reader = AssetReader()
+    scale = _scale(found)
+    for name, doc in found.raw_documents():
+        if name == "stream_resource":
+            reader.stream_resource(doc)
+        elif name == "stream_datum":
+            reader.stream_datum(doc)
+    frames = _Frames(reader, fields["image"], (int(number) for number in found.result.seq_num))
+    try:
+        frames[next(iter(frames))]
+    except AssetError as error:
+        _log.warning("the report of run %s is without images: %s", found.raw.uid[:8], error)
+        return None
+    return Tiles(frames, float(scale[fields["pixel_size"]]), scale[fields["camera_to_stage"]])

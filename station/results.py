@@ -1,0 +1,173 @@
+"""What a station can say of each kind of analysis: how to read it, print it, draw it, write of it.
+
+The name in the start document of an analysis run says of which kind it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from station.tables import (
+    deficit_rows,
+    deficit_table,
+    mosaic_row,
+    mosaic_table,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from analysis.live import Analysis
+    from station.lookup import Stored
+
+__all__ = ["Kind", "kind_named", "kind_of", "make_analyses"]
+
+Documents = Iterable[tuple[str, Mapping[str, Any]]]
+Emit = Callable[[str, Mapping[str, Any]], object]
+
+
+class Kind(ABC):
+    """One kind of analysis."""
+
+    @abstractmethod
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        """Make the analysis; what it writes goes into `folder`, the reports'."""
+
+    @abstractmethod
+    def read(self, documents: Documents) -> Any:
+        """Rebuild the result from the documents of an analysis run; a ValueError says why not."""
+
+    @abstractmethod
+    def table(self, result: Any) -> Table:
+        """The result for the terminal."""
+
+    @abstractmethod
+    def row(self, result: Any) -> dict[str, Any]:
+        """The result for a script, JSON-able, under one name."""
+
+    @abstractmethod
+    def draw(self, found: Stored, path: Path) -> None:
+        """Write the figure."""
+
+    @abstractmethod
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        """Title of the page, and its lines on what was found."""
+
+
+class _Hysteresis(Kind):
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        from analysis.live import HysteresisAnalysis
+
+        options.pop("progress", None)
+        return HysteresisAnalysis(emit, **options)
+
+    def read(self, documents: Documents) -> Any:
+        from analysis.alignment import result_from_documents
+
+        return result_from_documents(documents)
+
+    def table(self, result: Any) -> Table:
+        return deficit_table(result)
+
+    def row(self, result: Any) -> dict[str, Any]:
+        return {"deficits": deficit_rows(result)}
+
+    def draw(self, found: Stored, path: Path) -> None:
+        from station.pages import draw_hysteresis
+
+        draw_hysteresis(found, path)
+
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        from station.pages import hysteresis_page
+
+        return hysteresis_page(found)
+
+
+class _Mosaic(Kind):
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        from analysis.live import MosaicAnalysis
+
+        return MosaicAnalysis(emit, folder=folder, **options)
+
+    def read(self, documents: Documents) -> Any:
+        from analysis.mosaic import result_from_documents
+
+        return result_from_documents(documents)
+
+    def table(self, result: Any) -> Table:
+        return mosaic_table(result)
+
+    def row(self, result: Any) -> dict[str, Any]:
+        return {"mosaic": mosaic_row(result)}
+
+    def draw(self, found: Stored, path: Path) -> None:
+        from station.pages import draw_mosaic
+
+        draw_mosaic(found, path)
+
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        from station.pages import mosaic_page
+
+        return mosaic_page(found)
+
+
+# The most particular first: a run goes to the first analysis that wants it.
+_KINDS: Mapping[str, Kind] = {"mosaic": _Mosaic(), "hysteresis": _Hysteresis()}
+
+
+def kind_named(name: str) -> Kind | None:
+    """The kind of an analysis, by its name; None when it is not known here."""
+    return _KINDS.get(name)
+
+
+def kind_of(start: Mapping[str, Any]) -> Kind:
+    """The kind of an analysis run, by its start document.
+
+    Raises
+    ------
+    ValueError
+        It is not known here.
+    """
+    name = str(start.get("analysis", {}).get("name", ""))
+    kind = kind_named(name)
+    if kind is None:
+        raise ValueError(f"analysis {name!r} is not known; there are: {', '.join(_KINDS)}")
+    return kind
+
+
+def make_analyses(
+    emit: Emit,
+    *,
+    folder: Path,
+    progress: Callable[[str, str, int, int], object] | None = None,
+    stored: Mapping[str, Any] | None = None,
+) -> Analysis:
+    """Make all analyses, each run going to the one that understands it.
+
+    Parameters
+    ----------
+    emit : callable(name, document)
+        Takes the documents of the analysis runs.
+    folder : Path
+        Where files go: that of the reports.
+    progress : callable(raw_uid, what, done, all), optional
+        Told of long work.
+    stored : mapping, optional
+        Start document of an analysis to be done again, with its parameters.
+
+    Returns
+    -------
+    Analysis
+        To be subscribed.
+    """
+    from analysis.live import Analyses
+
+    made = []
+    for name, kind in _KINDS.items():
+        of_it = {} if stored is None else stored.get("analysis", {})
+        options = dict(of_it.get("parameters", {})) if of_it.get("name") == name else {}
+        made.append(kind.make(emit, folder, progress=progress, **options))
+    return Analyses(made)
