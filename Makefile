@@ -29,7 +29,7 @@ lint: $(VENV)/dev.stamp     ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp $(VENV)/bench.stamp  ## pyright
+types: $(VENV)/dev.stamp    ## pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(VENV)/dev.stamp  ## the arrows between the rooms
@@ -59,6 +59,7 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp locks/dev.txt
 	$(PIP) install --quiet --require-hashes -r locks/dev.txt
 	@touch $@
 
-$(VENV)/bench.stamp: $(VENV)/core.stamp locks/bench.txt
+$(VENV)/bench.stamp: $(VENV)/core.stamp locks/bench.txt locks/peers.txt
 	$(PIP) install --quiet --require-hashes -r locks/bench.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r locks/peers.txt
 	@touch $@

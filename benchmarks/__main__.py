@@ -1,4 +1,4 @@
-"""Run the benchmarks, print their tables and write docs/reference/benchmarks.md."""
+"""Run benchmarks, print their tables and write them to docs/reference/benchmarks/."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import argparse
 import importlib
 from pathlib import Path
 
-from benchmarks.tables import Table, markdown, show
+from benchmarks.tables import markdown, show
 
-ALL = ("wire", "storage", "hysteresis", "montage")
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
+ALL = (
+    "wire",
+    "storage",
+    "registration",
+    "similarity",
+    "transforms",
+    "montage",
+    "stage",
+    "hysteresis",
+)
+PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 
 
 def main() -> None:
-    """Run what was asked for; all of it writes the page of the documentation."""
+    """Run what was asked for, or all; each writes its page of the documentation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}")
     names = parser.parse_args().names or ALL
     if unknown := set(names) - set(ALL):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: choose of {', '.join(ALL)}")
-    tables: list[Table] = []
     for name in names:
-        for table in importlib.import_module(f"benchmarks.{name}").measure():
+        tables = list(importlib.import_module(f"benchmarks.{name}").measure())
+        for table in tables:
             show(table)
-            tables.append(table)
-    if set(names) == set(ALL):
-        PAGE.write_text(markdown(tables))
-        print(f"written: {PAGE}")
+        page = PAGES / f"{name}.md"
+        page.write_text(markdown(name, tables))
+        print(f"written: {page}")
 
 
 if __name__ == "__main__":

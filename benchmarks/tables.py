@@ -45,24 +45,31 @@ def show(table: Table) -> None:
     Console().print(view)
 
 
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,
     )
-    return described.stdout.strip() or "unknown"
+    return done.stdout.strip()
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as a page of the documentation, with the commit they come from."""
+def _commit() -> str:
+    """The commit that was measured, and whether anything but the documentation differs from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def markdown(name: str, tables: Sequence[Table]) -> str:
+    """Return the tables of a benchmark as a page, with the commit they come from."""
     lines = [
-        "# Benchmarks",
+        f"# {name.capitalize()}",
         "",
-        f"Made by `make bench` at commit `{_commit()}`, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores, {platform.system()}. Times are medians; trust the ratios more.",
+        f"Made by `python -m benchmarks {name}` at commit `{_commit()}`, "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}. "
+        "Times are medians; trust the ratios more.",
     ]
     for table in tables:
         lines += ["", f"## {table.title}", ""]

@@ -16,6 +16,7 @@ home-made server: quick, and unsafe, because who can reach it can run any code i
 from __future__ import annotations
 
 import argparse
+import importlib
 import pickle
 import statistics
 import subprocess
@@ -99,14 +100,14 @@ def serve_pickle() -> None:
 
 def serve_temscript() -> None:
     """Serve temscript's NullMicroscope, which exposes in no time, until killed."""
-    from temscript.null_microscope import NullMicroscope
-    from temscript.server import MicroscopeHandler, MicroscopeServer
+    simulated = importlib.import_module("temscript.null_microscope").NullMicroscope
+    http = importlib.import_module("temscript.server")
 
     def quiet(handler: object, format: str, *args: object) -> None:
         """Keep the log of every request off the terminal."""
 
-    setattr(MicroscopeHandler, "log_message", quiet)  # noqa: B010 - it has no other switch
-    server = MicroscopeServer(("127.0.0.1", 0), lambda: NullMicroscope(wait_exposure=False))
+    http.MicroscopeHandler.log_message = quiet  # it has no other switch
+    server = http.MicroscopeServer(("127.0.0.1", 0), lambda: simulated(wait_exposure=False))
     print(f"127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 
@@ -143,7 +144,7 @@ Job = Callable[[], object]
 @contextmanager
 def peers() -> Iterator[dict[str, tuple[Job, Job, Job]]]:
     """The three jobs of each peer."""
-    from temscript.remote_microscope import RemoteMicroscope
+    remote = importlib.import_module("temscript.remote_microscope").RemoteMicroscope
 
     with ExitStack() as stack:
         client = stack.enter_context(Client(stack.enter_context(process("wire")), name="bench"))
@@ -183,11 +184,11 @@ def peers() -> Iterator[dict[str, tuple[Job, Job, Job]]]:
         }
         host, port = stack.enter_context(process("temscript")).split(":")
         for transport in ("JSON", "PICKLE"):
-            remote = RemoteMicroscope((host, int(port)), transport)
+            server = remote((host, int(port)), transport)
             found[f"temscript, {transport}"] = (
-                remote.get_stage_position,
-                lambda remote=remote: (remote.get_stage_position(), remote.get_stage_status()),
-                lambda remote=remote: dict(remote.acquire("CCD") or {})["CCD"],
+                server.get_stage_position,
+                lambda server=server: (server.get_stage_position(), server.get_stage_status()),
+                lambda server=server: dict(server.acquire("CCD") or {})["CCD"],
             )
         yield found
 
