@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky.utils import MsgGenerator, plan
 
 from analysis.mosaic import MosaicResult
 from devices.microscope import Microscope
 from plans._grid import Grid, check_counts, check_numbers, checked_pair
+from plans._imaging_run import imaging_metadata, imaging_run
 from plans._steps import LiveResults, record, wait_for_result
-from plans.endings import ending_with, insist, let_failures_pass
 
 __all__ = ["LiveResults", "MosaicRun", "mosaic", "mosaic_over"]
 
@@ -128,7 +127,6 @@ def mosaic(
         float(over_travel),
     )
     arguments = {
-        "tem": tem.name,
         "rows": grid.rows,
         "columns": grid.columns,
         "overlap": grid.overlap,
@@ -228,37 +226,18 @@ def _take(
     for moves in stops:
         for targets in moves:
             tem.goniometer.check_value(targets)
-    axes = {name: tem.goniometer.axes[name] for name in _AXES}
     _md = {
-        "plan_name": "mosaic",
-        "plan_args": arguments,
-        "purpose": "raw",
-        "detectors": [tem.camera.name],
-        "motors": [axis.name for axis in axes.values()],
-        "num_points": len(stops),
-        "fields": {
-            "image": tem.camera.image.name,
-            "pixel_size": tem.camera.pixel_size.name,
-            "camera_to_stage": tem.camera.to_stage.name,
-            "dwell_time": tem.camera.dwell_time.name,
-            "axes": {
-                name: {"reported": axis.reported.name, "target": axis.target.name}
-                for name, axis in tem.goniometer.axes.items()
-            },
-        },
+        **imaging_metadata(tem, "mosaic", arguments, axes=_AXES, points=len(stops)),
         "mosaic": {
             "rows": grid.rows,
             "columns": grid.columns,
             "serpentine": grid.serpentine,
             "overlap": grid.overlap,
         },
-        "hints": {"dimensions": [(("time",), "primary")]},
         **(md or {}),
     }
 
-    @bpp.run_decorator(md=_md)
-    def run() -> MsgGenerator[None]:
-        yield from bps.mv(tem.column.beam_blank, 0)
+    def fields() -> MsgGenerator[None]:
         for moves in stops:
             yield from bps.checkpoint()
             for targets in moves:
@@ -267,32 +246,7 @@ def _take(
                 yield from bps.sleep(arguments["settle_time"])
             yield from record(tem)
 
-    def staged() -> MsgGenerator[Any]:
-        yield from bps.stage(tem.camera)
-        return (yield from run())
-
-    def blank(failed: bool) -> MsgGenerator[None]:
-        yield from insist(tem.column.beam_blank, 1)
-
-    def stop(failed: bool) -> MsgGenerator[None]:
-        if failed:
-            # bluesky's protocol has success positional; ophyd and its RunEngine do not
-            yield from bps.stop(tem)  # pyright: ignore[reportArgumentType]
-            yield from let_failures_pass()
-
-    def send_back(failed: bool) -> MsgGenerator[None]:
-        yield from bps.mv(tem.goniometer, start)
-
-    def unstage(failed: bool) -> MsgGenerator[None]:
-        yield from bps.unstage(tem.camera)
-
-    uid = yield from ending_with(
-        bpp.rewindable_wrapper(staged(), False),
-        blank,  # first: a stage that hangs must not keep the beam on the specimen
-        stop,
-        unstage,
-        send_back,
-    )
+    uid = yield from imaging_run(tem, fields, md=_md, send_back=[start])
     if analysis is None:
         return MosaicRun(uid, None)
     return MosaicRun(uid, (yield from wait_for_result(analysis.future(uid))))

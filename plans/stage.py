@@ -10,18 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, plan
 
 from analysis.alignment import HysteresisResult
 from devices.goniometer import Axis
 from devices.microscope import Microscope
+from plans._imaging_run import imaging_metadata, imaging_run
 from plans._steps import LiveResults, record, wait_for_result
-from plans.endings import ending_with, insist, let_failures_pass
 
 __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
 
@@ -172,32 +170,15 @@ def hysteresis(
         for end in (starts[name] - steps * step, starts[name] + steps * step):
             mover.check_value(end)
 
-    _md = {
-        "plan_name": "hysteresis",
-        "plan_args": {
-            "tem": tem.name,
-            "axes": names,
-            "step": step,
-            "steps": steps,
-            "repeats": repeats,
-            "settle_time": settle_time,
-        },
-        "purpose": "raw",
-        "detectors": [tem.camera.name],
-        "motors": [mover.name for mover in movers.values()],
-        "num_points": len(names) * (1 + 4 * repeats * steps),
-        "fields": {
-            "image": tem.camera.image.name,
-            "pixel_size": tem.camera.pixel_size.name,
-            "camera_to_stage": tem.camera.to_stage.name,
-            "axes": {
-                name: {"reported": axis.reported.name, "target": axis.target.name}
-                for name, axis in tem.goniometer.axes.items()
-            },
-        },
-        "hints": {"dimensions": [(("time",), "primary")]},
-        **(md or {}),
+    arguments = {
+        "axes": names,
+        "step": step,
+        "steps": steps,
+        "repeats": repeats,
+        "settle_time": settle_time,
     }
+    points = len(names) * (1 + 4 * repeats * steps)
+    _md = imaging_metadata(tem, "hysteresis", arguments, axes=names, points=points)
 
     def legs() -> MsgGenerator[None]:
         for name, mover in movers.items():
@@ -208,36 +189,8 @@ def hysteresis(
                     yield from bps.sleep(settle_time)
                 yield from record(tem)
 
-    def blank(failed: bool) -> MsgGenerator[None]:
-        yield from insist(tem.column.beam_blank, 1)
-
-    def stop(failed: bool) -> MsgGenerator[None]:
-        if failed:
-            # bluesky's protocol has success positional; ophyd and its RunEngine do not
-            yield from bps.stop(tem)  # pyright: ignore[reportArgumentType]
-            yield from let_failures_pass()
-
-    def send_back(name: str, failed: bool) -> MsgGenerator[None]:
-        yield from bps.mv(movers[name], starts[name])
-
-    def unstage(failed: bool) -> MsgGenerator[None]:
-        yield from bps.unstage(tem.camera)
-
-    @bpp.run_decorator(md=_md)
-    def run() -> MsgGenerator[None]:
-        yield from bps.mv(tem.column.beam_blank, 0)
-        yield from legs()
-
-    def staged() -> MsgGenerator[Any]:
-        yield from bps.stage(tem.camera)
-        return (yield from run())
-
-    uid = yield from ending_with(
-        bpp.rewindable_wrapper(staged(), False),
-        blank,  # first: a stage that hangs must not keep the beam on the specimen
-        stop,
-        unstage,
-        *(partial(send_back, name) for name in names),
+    uid = yield from imaging_run(
+        tem, legs, md={**_md, **(md or {})}, send_back=[{name: starts[name]} for name in names]
     )
     if analysis is None:
         return HysteresisRun(uid, None)
