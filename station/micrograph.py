@@ -41,7 +41,7 @@ def read_micrograph(path: Path) -> NDArray[np.float32]:
     Parameters
     ----------
     path : Path
-        TIFF, or anything that imageio reads (PNG, JPEG, BMP).
+        Of any format that `analysis.recorded.read_images` knows.
 
     Returns
     -------
@@ -77,21 +77,13 @@ def read_micrograph(path: Path) -> NDArray[np.float32]:
 
 
 def _decoded(path: Path) -> NDArray[np.generic]:
+    from analysis.recorded import read_images
+
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            return np.squeeze(tifffile.imread(path))
-        import imageio.v3
-
-        # Its bytes, not its name: imageio leaves a file open that it cannot decode.
-        return np.squeeze(imageio.v3.imread(path.read_bytes(), extension=path.suffix))
-    except FileNotFoundError as error:
-        raise MicrographError(f"micrograph {path} does not exist") from error
-    except Exception as error:  # the decoders raise whatever their formats bring about
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return np.squeeze(read_images(path).images)
+    except ValueError as error:
         raise MicrographError(
-            f"{path} cannot be read as an image ({reason[0]}): a TIFF, PNG, JPEG or BMP is needed"
+            f"{error}: a TIFF, MRC, PNG, JPEG or BMP is needed, or a file of the extra formats"
         ) from error
 
 

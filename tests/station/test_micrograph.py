@@ -51,7 +51,7 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, name: str):
     path.write_text("not an image")
     text = refused(path)
     assert "cannot be read as an image" in text
-    assert text.endswith("a TIFF, PNG, JPEG or BMP is needed")
+    assert "a TIFF, MRC, PNG, JPEG or BMP is needed" in text
 
 
 def test_a_stack_is_refused(tmp_path: Path, grey: np.ndarray):
