@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._fft import Image
+from ._kernels import spikes_out
 
-__all__ = ["edge_taper", "inner", "overlap_slices", "ring_index", "without_plane"]
+__all__ = [
+    "edge_taper",
+    "inner",
+    "overlap_slices",
+    "plane",
+    "ring_index",
+    "ring_members",
+    "without_spikes",
+]
 
 # Noise gives one of some hundred thousand pixels so far from all four of its neighbours.
 _SPIKE = 5.0
@@ -23,14 +32,14 @@ def overlap_slices(shift: int, length: int) -> tuple[slice, slice]:
     )
 
 
-def without_plane(image: Image) -> Image:
-    """Subtract the mean and the linear gradient of the detector or the illumination."""
+def plane(image: Image) -> tuple[Image, Image]:
+    """Offsets of the rows and of the columns that make the mean and the linear gradient."""
     rows, columns = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in image.shape)
     along_rows, along_columns = image.mean(axis=1), image.mean(axis=0)
     mean = along_rows.mean()
     slope_rows = np.sum(rows * (along_rows - mean)) / np.sum(rows * rows)
     slope_columns = np.sum(columns * (along_columns - mean)) / np.sum(columns * columns)
-    return image - (mean + slope_rows * rows)[:, None] - (slope_columns * columns)[None, :]
+    return mean + slope_rows * rows, slope_columns * columns
 
 
 def without_spikes(image: Image) -> Image:
@@ -40,28 +49,7 @@ def without_spikes(image: Image) -> Image:
     bound = np.float32(_SPIKE * float(np.median(step)) / (0.6745 * np.sqrt(2.0)))
     if not bound:
         return image
-    rise = np.diff(image, axis=1)
-    before, after = rise[:, :-1], rise[:, 1:]
-    likely = (np.minimum(before, -after) > bound) | (np.maximum(before, -after) < -bound)
-    rows, columns = np.nonzero(likely)
-    if not rows.size:
-        return image
-    columns = columns + 1
-    last = len(image) - 1
-    around = np.stack(
-        [
-            image[rows, columns - 1],
-            image[rows, columns + 1],
-            image[np.abs(rows - 1), columns],
-            image[last - np.abs(last - rows - 1), columns],
-        ]
-    )
-    spikes = (image[rows, columns] > around.max(axis=0) + bound) | (
-        image[rows, columns] < around.min(axis=0) - bound
-    )
-    cleaned = image.copy()
-    cleaned[rows[spikes], columns[spikes]] = around.mean(axis=0)[spikes]
-    return cleaned
+    return spikes_out(image, bound)
 
 
 @lru_cache(maxsize=64)
@@ -73,7 +61,7 @@ def edge_taper(length: int, share: float, offset: float = 0.0) -> NDArray[np.flo
 
 
 @lru_cache(maxsize=16)
-def ring_index(shape: tuple[int, ...]) -> tuple[NDArray[np.int32], int]:
+def ring_index(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], int]:
     """Ring number of each bin of an rfft2; bins beyond 0.5 cycles/px get the ring after the last.
 
     Returns
@@ -86,7 +74,14 @@ def ring_index(shape: tuple[int, ...]) -> tuple[NDArray[np.int32], int]:
     rows = np.fft.fftfreq(shape[0]).astype(np.float32)
     columns = np.fft.rfftfreq(shape[1]).astype(np.float32)
     radius = np.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
-    return _kept(np.minimum(radius * (2 * count), count).astype(np.int32)), count
+    return _kept(np.minimum(radius * (2 * count), count).astype(np.intp)), count
+
+
+@lru_cache(maxsize=16)
+def ring_members(shape: tuple[int, ...]) -> NDArray[np.int_]:
+    """Number of bins of each ring of `ring_index`, shape (count + 1,)."""
+    rings, count = ring_index(shape)
+    return _kept(np.bincount(rings.ravel(), minlength=count + 1))
 
 
 def _kept(array: NDArray[Any]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ._fft import Image, correlate
 from ._fields import inner, overlap_slices
+from ._kernels import energies
 from ._whitening import Band, Whitened, whiten
 
 __all__ = ["PRIOR_REACH", "Candidate", "search"]
@@ -34,6 +35,8 @@ _PRIOR_TAIL = 1e-5
 _CANDIDATES = 8
 # What a lattice can say of a shift: as much as this log likelihood, however large the field.
 _LATTICE_NATS = 30.0
+# Shifts where it fits less well than this, beside the best, are not of the lattice.
+_LEAST_FIT = 0.5
 # Beside an expectation what is left without the lattice counts less, and less than the tail: it
 # can leave the choice open, not make it.
 _REST_OF_LATTICE = np.float32(1.0 / 3.0)
@@ -54,6 +57,7 @@ _SELF_LIKENESS = 0.5
 _STRONG_EDGE = 3.0
 
 _Prior = tuple[NDArray[np.float64], NDArray[np.float64]] | None
+_Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _best(pair: Whitened, prior: _Prior, min_overlap: float, least_px: float = 0
         likelihood = np.minimum(_REST_OF_LATTICE * likelihood, _REST_NATS)
     scores = likelihood.copy()
     if pair.lattice is not None:
-        scores += _lattice_fit(pair.lattice, reach)
+        scores += _lattice_fit(pair.lattice, reach, _within_reach(shifts, prior))
     if prior is not None:
         scores += _log_prior(shifts, *prior)
     scores[_common(shape, reach) < min_overlap * shape[0] * shape[1]] = -np.inf
@@ -276,8 +280,8 @@ def _correlation(a: Image, b: Image, pixels: float) -> tuple[float, float]:
 def _likelihood(correlation: Image, band: Band, reach: tuple[int, int]) -> Image:
     """Log likelihood of every shift."""
     shape = band.first.shape
-    rho = _energy(band.first, reach)
-    rho *= _energy(band.second, reach)[::-1, ::-1]
+    rho = energies(band.first, _LEAST_ENERGY, *reach)
+    rho *= energies(band.second, _LEAST_ENERGY, *reach)[::-1, ::-1]
     np.sqrt(rho, out=rho)
     np.divide(correlation, rho, out=rho)
     np.clip(rho, -_GREATEST_RHO, _GREATEST_RHO, out=rho)
@@ -288,31 +292,6 @@ def _likelihood(correlation: Image, band: Band, reach: tuple[int, int]) -> Image
     scores *= _common(shape, reach)
     scores *= np.float32(0.5 * band.bandwidth)
     return scores
-
-
-def _energy(image: Image, reach: tuple[int, int]) -> Image:
-    """Sum of squares on the overlap of the fixed image for every shift within reach."""
-    shape = image.shape
-    total = np.zeros((shape[0] + 1, shape[1] + 1))
-    np.cumsum(np.square(image), axis=0, dtype=np.float64, out=total[1:, 1:])
-    np.cumsum(total[1:, 1:], axis=1, out=total[1:, 1:])
-    least = _LEAST_ENERGY * total[-1, -1] / (shape[0] * shape[1])
-    result = np.empty((2 * reach[0] + 1, 2 * reach[1] + 1), np.float32)
-    near = [(slice(n - r, n + 1), slice(r + 1)) for n, r in zip(shape, reach, strict=True)]
-    middle = reach
-    below, right = (slice(m, None) for m in middle)
-    above, left = (slice(None, m + 1) for m in middle)
-    # sums over the first n - |d| or the last n - d rows and columns
-    ends, starts = zip(*near, strict=True)
-    corner = total[-1, -1]
-    result[above, left] = total[ends[0], ends[1]]
-    result[above, right] = total[ends[0], -1:] - total[ends[0], starts[1]]
-    result[below, left] = total[-1:, ends[1]] - total[starts[0], ends[1]]
-    result[below, right] = (
-        corner - total[starts[0], -1:] - total[-1:, starts[1]] + total[starts[0], starts[1]]
-    )
-    np.maximum(result, least * _common(shape, reach), out=result)
-    return result
 
 
 @lru_cache(maxsize=8)
@@ -334,12 +313,32 @@ def _take_out(correlation: Image, pattern: Image, reach: tuple[int, int]) -> Non
     ] -= part
 
 
-def _lattice_fit(lattice: Band, reach: tuple[int, int]) -> Image:
-    """Log likelihood that the lattice gives every shift: none is better than the best period."""
+def _lattice_fit(lattice: Band, reach: tuple[int, int], likely: _Region) -> Image:
+    """Log likelihood that the lattice gives every shift: none is better than the best period.
+
+    The tapered edges of the fields count more the less of them overlaps, so that the same lattice
+    fits worse there: what fits best of the likely shifts fits as well as any.
+    """
     rho = correlate(lattice.first, lattice.second, reach)
-    rho /= np.sqrt(_energy(lattice.first, reach) * _energy(lattice.second, reach)[::-1, ::-1])
-    rho *= np.float32(_LATTICE_NATS / max(float(rho.max()), 1e-6))
+    first, second = (energies(im, _LEAST_ENERGY, *reach) for im in (lattice.first, lattice.second))
+    rho /= np.sqrt(first * second[::-1, ::-1])
+    greatest = max(float(rho.max()), 1e-6)
+    local = float(rho[likely].max(initial=0.0))
+    if local > _LEAST_FIT * greatest:
+        rho[likely] *= np.float32(greatest / local)
+    rho *= np.float32(_LATTICE_NATS / greatest)
     return rho
+
+
+def _within_reach(shifts: list[NDArray[np.int_]], prior: _Prior) -> _Region:
+    """Where the shifts are no surprise; nowhere without an expectation."""
+    if prior is None:
+        return slice(0), slice(0)
+    rows, columns = (
+        slice(*np.searchsorted(s, [c - PRIOR_REACH * w, c + PRIOR_REACH * w]))
+        for s, c, w in zip(shifts, *prior, strict=True)
+    )
+    return rows, columns
 
 
 def _log_prior(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._fft import Image, Spectrum, forward
-from ._fields import edge_taper, ring_index, without_plane
+from ._fields import edge_taper, plane, ring_index, ring_members
+from ._kernels import tapered
 
 __all__ = ["PairSpectra", "local_mean", "ring_power", "windowed"]
 
@@ -52,7 +53,7 @@ class PairSpectra:
     """
 
     spectra: tuple[Spectrum, Spectrum]
-    rings: NDArray[np.int32]
+    rings: NDArray[np.intp]
     ring_power: tuple[NDArray[np.float64], NDArray[np.float64]]
     signal_share: tuple[NDArray[np.float64], NDArray[np.float64]]
     excess: Image
@@ -63,8 +64,9 @@ class PairSpectra:
         """Transform and measure two images."""
         spectra = forward(windowed(fixed)), forward(windowed(moving))
         rings, count = ring_index(fixed.shape)
+        members = ring_members(fixed.shape)
         powers = [np.square(s.real) + np.square(s.imag) for s in spectra]
-        of_rings = [ring_power(power, rings, count) for power in powers]
+        of_rings = [ring_power(power, rings, members) for power in powers]
         noise = [
             max(float(r[int(2 * _NOISE_FROM * count) : -1].mean()), _DYNAMIC_RANGE * float(r.max()))
             for r in of_rings
@@ -101,8 +103,8 @@ class PairSpectra:
 
         Taken out even where it is not significant: what is taken out of noise is noise.
         """
-        cross = (self.spectra[0] * np.conj(self.spectra[1])).real
-        return max(0.0, float(cross[self.rings >= int(2 * _NOISE_FROM * self.count)].mean()))
+        first, second = (s[self.rings >= int(2 * _NOISE_FROM * self.count)] for s in self.spectra)
+        return max(0.0, float((first * np.conj(second)).real.mean()))
 
     def without_lines(self) -> Image:
         """Transfer function without the lines and columns that both images hold alike."""
@@ -125,19 +127,18 @@ def _constant(cross: NDArray[np.float32]) -> bool:
 def windowed(image: Image) -> Image:
     """Without its plane, tapered, unit variance."""
     rows, columns = (edge_taper(n, _TAPER).astype(np.float32) for n in image.shape)
-    flat: Image = without_plane(image)
-    flat *= rows[:, None]
-    flat *= columns[None, :]
+    flat: Image = tapered(image, *plane(image), rows, columns)
     flat /= np.float32(np.sqrt(np.mean(np.square(flat))) or 1.0)
     return flat
 
 
-def ring_power(power: Image, rings: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+def ring_power(
+    power: Image, rings: NDArray[np.intp], members: NDArray[np.int_]
+) -> NDArray[np.float64]:
     """Mean power of each ring but for its spots, shape (count + 1,)."""
-    flat = rings.ravel()
-    members = np.maximum(np.bincount(flat, minlength=count + 1), 1)
-    logarithm = np.log(power + np.float32(1e-20)).ravel()
-    return _MEAN_OVER_GEOMETRIC * np.exp(np.bincount(flat, logarithm, count + 1) / members)
+    logarithm = np.log(power + np.float32(1e-20))
+    sums = np.bincount(rings.ravel(), logarithm.ravel(), members.size)
+    return _MEAN_OVER_GEOMETRIC * np.exp(sums / np.maximum(members, 1))
 
 
 def local_mean(power: Image) -> Image:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._fft import Image, Spectrum, forward, inverse
-from ._fields import edge_taper, ring_index
+from ._fields import edge_taper, ring_index, ring_members
 from ._spectra import PairSpectra, local_mean, ring_power
 
 __all__ = ["Band", "Whitened", "whiten"]
@@ -74,7 +74,7 @@ class Whitened:
     scale: NDArray[np.float64]
     _filtered: list[Spectrum]
     _signal_share: list[NDArray[np.float64]]
-    _rings: NDArray[np.int32]
+    _rings: NDArray[np.intp]
 
     def bands(self) -> list[Band]:
         """The frequencies apart by their signal/noise, the least of it first."""
@@ -165,7 +165,7 @@ def _band(
     return Band(images[0], images[1], bandwidth), scales
 
 
-def _bandwidth(shares: list[NDArray[np.float64]], rings: NDArray[np.int32]) -> float:
+def _bandwidth(shares: list[NDArray[np.float64]], rings: NDArray[np.intp]) -> float:
     """Share of independent values: of whitened images a bin has the power that it is let pass."""
     members = np.bincount(rings.ravel(), minlength=shares[0].size)
     first, second = shares
@@ -194,12 +194,13 @@ def _without_lattice(
     notched = notched.astype(np.float32)
     sides = [edge_taper(n, 0.5 * _EDGE) * (edge_taper(n, _EDGE) > 0.999) for n in shape]
     inside = (sides[0][:, None] * sides[1][None, :]).astype(np.float32)
-    rings, count = ring_index(shape)
+    rings, _ = ring_index(shape)
+    members = ring_members(shape)
     spectra, passing = [], []
     for spectrum in filtered:
         rest = forward(inverse(spectrum * notched, shape) * inside)
         power = np.square(rest.real) + np.square(rest.imag)
-        typical = ring_power(power, rings, count).astype(np.float32)[rings]
+        typical = ring_power(power, rings, members).astype(np.float32)[rings]
         flattening = 1.0 / np.maximum(np.float32(1.0), 0.5 * local_mean(power) / typical)
         spectra.append(rest * flattening)
         passing.append(notched * flattening * np.float32(np.sqrt(np.mean(np.square(inside)))))
