@@ -65,8 +65,6 @@ class Line:
         Way of the second for a unit of the first, less 1, and its 95 % interval.
     drift, drift_stderr : float
         Per second; NaN where times are unknown.
-    residual : ndarray, shape (n,)
-        What neither explains, without the direction of approach.
     """
 
     scale: float
@@ -74,7 +72,6 @@ class Line:
     scale_high: float
     drift: float
     drift_stderr: float
-    residual: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,15 @@ class Spread:
     bend_p: float
 
 
-def fit_line(found: Difference) -> Line:
-    """Fit an origin for each segment, a scale, a drift and a direction effect by least squares."""
+def fit_line(found: Difference) -> tuple[Line, NDArray[np.float64]]:
+    """Fit an origin for each segment, a scale, a drift and a direction effect by least squares.
+
+    Returns
+    -------
+    line : Line
+    residual : ndarray, shape (n,)
+        What scale and drift do not explain, the direction effect still in it.
+    """
     names = np.unique(found.segment)
     columns = [(found.segment == name).astype(float) for name in names]
     columns.append(found.place)
@@ -125,7 +129,7 @@ def fit_line(found: Difference) -> Line:
     without = rest + (design[:, -1] * fitted[-1] if both else 0.0)
     drift = float(fitted[at + 1]) if timed else np.nan
     drift_stderr = float(np.sqrt(spread[at + 1, at + 1])) if timed else np.nan
-    return Line(scale, scale - half, scale + half, drift, drift_stderr, without)
+    return Line(scale, scale - half, scale + half, drift, drift_stderr), without
 
 
 def _clustered(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ._evidence import Difference, Line, Spread, direction_effect, fit_line, repeat_spread
 from .record import StageRecord
 
-__all__ = ["CASES", "Agreement", "AxisAgreement", "Comparison", "evaluate"]
+__all__ = ["CASES", "PAIRS", "Agreement", "AxisAgreement", "Comparison", "evaluate"]
 
 CASES = {
     "a": "ideal: target, reported and actual agree",
@@ -33,7 +33,7 @@ CASES = {
     "e": "none agree",
     "f": "inconsistent",
 }
-_PAIRS = (("target", "reported"), ("target", "actual"), ("reported", "actual"))
+PAIRS = (("target", "reported"), ("target", "actual"), ("reported", "actual"))
 _ALONE = {0: "b", 1: "c", 2: "d"}
 _SAME_TARGET = 1e-4
 _LEAST_STOPS = 6
@@ -64,6 +64,8 @@ class Comparison:
         Legs that the test of direction permutes.
     agrees, consistent : bool or None
         The judgements; None where they cannot be made.
+    faults : tuple of str
+        What counts against agreement or consistency; none where both hold.
     evidence : tuple of str
         Why, and what cannot be known.
     """
@@ -79,6 +81,7 @@ class Comparison:
     legs: int
     agrees: bool | None
     consistent: bool | None
+    faults: tuple[str, ...]
     evidence: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -224,9 +227,7 @@ def _axis(
 ) -> AxisAgreement:  # fmt: skip
     same = np.diff(record.segment[stops]) == 0
     step = float(np.median(np.abs(np.diff(record.target[stops, axis]))[same]))
-    comparisons = tuple(
-        _compare(record, axis, stops, pair, step, tolerance, rng) for pair in _PAIRS
-    )
+    comparisons = tuple(_compare(record, axis, stops, pair, step, tolerance, rng) for pair in PAIRS)
     comparisons = _closest_pair(comparisons)
     case, reason = _judge(comparisons)
     return AxisAgreement(record.axes[axis], record.units[axis], step, comparisons, case, reason)
@@ -243,7 +244,7 @@ def _closest_pair(comparisons: tuple[Comparison, ...]) -> tuple[Comparison, ...]
         return comparisons
     further = max(agree, key=lambda c: c.rms)
     words = "within the tolerance, but the third is not: the closer pair decides"
-    changed = replace(further, agrees=False, evidence=(*further.evidence, words))
+    changed = replace(further, agrees=False, faults=(words,), evidence=(*further.evidence, words))
     return tuple(changed if c is further else c for c in comparisons)
 
 
@@ -262,12 +263,16 @@ def _judge(comparisons: tuple[Comparison, ...]) -> tuple[str | None, str]:
             return None, f"{words}; but it would be (f), for {pairs} is inconsistent."
         return None, f"{words}."
     if inconsistent:
-        pairs = ", ".join(f"{c.first}-{c.second}" for c in inconsistent)
-        return "f", f"Inconsistent in {pairs}."
+        return "f", " ".join(map(_faults, inconsistent))
     case = _case([bool(c.agrees) for c in comparisons])
-    return case, "Consistent, and the same from both sides." if _both(comparisons) else (
+    words = "Consistent, and the same from both sides." if _both(comparisons) else (
         "Consistent, as far as one direction of approach can tell."
-    )
+    )  # fmt: skip
+    return case, " ".join([words, *(_faults(c) for c in comparisons if c.faults)])
+
+
+def _faults(found: Comparison) -> str:
+    return f"{found.first.capitalize()}–{found.second}: {', '.join(found.faults)}."
 
 
 def _both(comparisons: tuple[Comparison, ...]) -> bool:
@@ -282,43 +287,48 @@ def _compare(
     n = len(found.value)
     if n < _LEAST_STOPS:
         why = (f"both are known at {n} stops that were moved to, {_LEAST_STOPS} are needed",)
-        empty = (None, None, np.nan, np.nan, 0, None, None, why)
+        empty = (None, None, np.nan, np.nan, 0, None, None, (), why)
         return Comparison(*pair, n, np.nan, *empty)
     relative = "actual" in pair
     rms = float(np.sqrt(np.mean((found.value - (found.value.mean() if relative else 0.0)) ** 2)))
-    line = fit_line(found)
-    spread = repeat_spread(line.residual, found)
-    effect, p, legs = direction_effect(line.residual, found, rng)
+    line, residual = fit_line(found)
+    spread = repeat_spread(residual, found)
+    effect, p, legs = direction_effect(residual, found, rng)
     unit, limit = record.units[axis], tolerance * step
     seconds = float(np.nanmedian(np.diff(found.time))) if np.isfinite(found.time).all() else np.nan
-    agrees, straight = _accuracy(line, spread, tolerance, limit, unit)
-    consistent, steady = _consistency(line, spread, (effect, p, legs), seconds, limit, unit)
+    off, straight = _accuracy(line, spread, tolerance, limit, unit)
+    unsteady, steady = _consistency(line, spread, (effect, p, legs), seconds, limit, unit)
     evidence = (f"rms {_length(rms, unit)} at {n} stops", *straight, *steady)
     if not relative and abs(found.value.mean()) > max(limit, 3.0 * spread.value):
         evidence += (f"offset {_length(float(found.value.mean()), unit)} throughout, not judged",)
-    judged = (effect, p, legs, agrees, consistent, evidence)
+    judged = (effect, p, legs, not off, not unsteady, (*unsteady, *off), evidence)
     return Comparison(*pair, n, rms, line, spread, *judged)
 
 
 def _accuracy(
     line: Line, spread: Spread, tolerance: float, limit: float, unit: str
-) -> tuple[bool, tuple[str, ...]]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What counts against agreement, and the evidence."""
+    faults = []
     interval = f"{100 * line.scale_low:+.2f}..{100 * line.scale_high:+.2f} %"
     words = [f"scale {100 * line.scale:+.2f} % ({interval})"]
-    off = abs(line.scale) > tolerance and line.scale_low * line.scale_high > 0.0
-    if not off and max(-line.scale_low, line.scale_high) > tolerance:
+    if abs(line.scale) > tolerance and line.scale_low * line.scale_high > 0.0:
+        faults.append(f"scale off by {100 * line.scale:+.2f} %")
+    elif max(-line.scale_low, line.scale_high) > tolerance:
         words.append("the interval reaches beyond the tolerance: more steps would tell")
-    bent = spread.bend > limit and spread.bend_p < _BEND_LEVEL
-    if bent:
-        words.append(f"repeatably not straight by {_length(spread.bend, unit)} rms")
-    return not (off or bent), tuple(words)
+    if spread.bend > limit and spread.bend_p < _BEND_LEVEL:
+        faults.append(f"repeatably not straight by {_length(spread.bend, unit)} rms")
+        words.append(faults[-1])
+    return tuple(faults), tuple(words)
 
 
 def _consistency(
     line: Line, spread: Spread, direction: tuple[float, float, int], seconds: float, limit: float,
     unit: str,
-) -> tuple[bool, tuple[str, ...]]:  # fmt: skip
+) -> tuple[tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    """What counts against consistency, and the evidence."""
     effect, p, legs = direction
+    faults = []
     interval = f"{_length(spread.low, unit)}..{_length(spread.high, unit)}"
     words = [f"spread {_length(spread.value, unit)} ({interval})"]
     if not spread.repeated:
@@ -327,19 +337,24 @@ def _consistency(
     if not scattered and spread.value > limit:
         words.append("the interval reaches below the tolerance: more repeats would tell")
         scattered = spread.value > 2.0 * limit
-    depends = bool(abs(effect) > limit and p < _DIRECTION_LEVEL)
+    if scattered:
+        faults.append(f"scatters by {_length(spread.value, unit)}")
     if np.isnan(effect):
         words.append("one direction of approach only: hysteresis cannot be known")
     else:
-        words.append(f"direction effect {_length(effect, unit)} (p {p:.2g}, {legs} legs)")
-        if abs(effect) > limit and not depends:
+        found = f"{_length(effect, unit)} (p {p:.2g}, {legs} legs)"
+        words.append(f"direction effect {found}")
+        if abs(effect) > limit and p < _DIRECTION_LEVEL:
+            faults.append(f"depends on the direction of approach by {found}")
+        elif abs(effect) > limit:
             words.append("too few legs to be sure of the direction effect")
     drifts = abs(line.drift) * seconds > limit and abs(line.drift) > _DRIFT_SIGMAS * (
         line.drift_stderr
     )
     if drifts:
         words.append(f"drift {_length(line.drift * 60.0, unit)} a minute")
-    return not (scattered or depends or drifts), tuple(words)
+        faults.append(f"drifts by {_length(line.drift * 60.0, unit)} a minute")
+    return tuple(faults), tuple(words)
 
 
 def _difference(

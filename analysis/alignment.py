@@ -11,14 +11,19 @@ degrees, as `Steps.units` says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .deficit import Deficit, Estimate, Imaged, first_step_deficits
 from .steps import IMAGE_AXES, AxisHistory, StepClass, Steps, legs, steps_from_stops
+
+if TYPE_CHECKING:
+    from .agreement import Agreement
+    from .stage_drift import StageDrift
+    from .stage_model import StageModel
 
 __all__ = [
     "IMAGE_AXES",
@@ -32,6 +37,7 @@ __all__ = [
     "legs",
     "result_from_documents",
     "steps_from_stops",
+    "stream_of",
 ]
 
 
@@ -59,6 +65,16 @@ class HysteresisResult:
         Number of the unbroken chain of registrations a stop belongs to.
     deficits : tuple of Deficit
         One for each axis and direction with at least one step.
+    time : ndarray, shape (n + 1,)
+        Of the images, s; NaN where unknown. On the instrument's clock where the run records it.
+    verdict : Agreement or None
+        Do the three positions agree? None before a run is analysed, or where no axis was moved.
+    model : StageModel or None
+        Of a characterisation.
+    drift : StageDrift or None
+        Of a run at rest.
+    note : str
+        What could not be found, and why.
     """
 
     raw_uid: str
@@ -70,6 +86,11 @@ class HysteresisResult:
     actual_stderr: NDArray[np.float64]
     chain: NDArray[np.int64]
     deficits: tuple[Deficit, ...]
+    time: NDArray[np.float64]
+    verdict: Agreement | None = None
+    model: StageModel | None = None
+    drift: StageDrift | None = None
+    note: str = ""
 
     @property
     def reported_minus_target(self) -> NDArray[np.float64]:
@@ -90,8 +111,8 @@ class HysteresisResult:
         raise KeyError(f"no steps of axis {axis} in direction {direction:+d}; there are: {known}")
 
 
-def analyse(steps: Steps, *, raw_uid: str = "") -> HysteresisResult:
-    """Positions and first-step deficits from a table of steps."""
+def analyse(steps: Steps, *, raw_uid: str = "", time: ArrayLike | None = None) -> HysteresisResult:
+    """Positions and first-step deficits from a table of n steps, and times of its n + 1 stops."""
     n = len(steps)
     if n == 0:
         raise ValueError("the run has no step: at least two stops with images are needed")
@@ -122,6 +143,7 @@ def analyse(steps: Steps, *, raw_uid: str = "") -> HysteresisResult:
         actual_stderr=np.sqrt(variance),
         chain=chain,
         deficits=_deficits(steps),
+        time=np.full(n + 1, np.nan) if time is None else np.asarray(time, dtype=float),
     )
 
 
@@ -171,27 +193,72 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
         If they hold no start document of a hysteresis analysis, or no step, or that analysis
         failed: what a part of the run says is not the result of the run.
     """
-    from .documents import axis_units, steps_from_rows
+    from .documents import axis_units, steps_from_rows, times_from_rows
+    from .findings import drift_from_rows, model_from_rows, verdict_from_rows
 
-    raw_uid, rows, streams, units = "", [], {}, {}
-    found = False
-    for name, doc in documents:
-        if name == "start":
-            found = doc.get("analysis", {}).get("name") == "hysteresis"
-            raw_uid = str(doc.get("raw_uid", ""))
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            if doc["name"] == "displacement":
-                units = axis_units(doc["data_keys"])
-        elif name == "stop" and doc["exit_status"] == "fail":
-            raise ValueError(f"the analysis failed: {doc.get('reason') or 'no reason is given'}")
-        elif name == "event" and streams.get(doc["descriptor"]) == "displacement":
-            rows.append((int(doc["seq_num"]), doc["data"]))
-        elif name == "event_page" and streams.get(doc["descriptor"]) == "displacement":
-            keys = list(doc["data"])
-            for index, seq_num in enumerate(doc["seq_num"]):
-                rows.append((int(seq_num), {key: doc["data"][key][index] for key in keys}))
-    if not found:
-        raise ValueError("these documents are no hysteresis analysis (start.analysis.name)")
-    rows.sort(key=lambda row: row[0])
-    return analyse(steps_from_rows([data for _, data in rows], units), raw_uid=raw_uid)
+    found = _Tables.read(documents)
+    rows = found.rows("displacement")
+    units = axis_units(found.data_keys.get("displacement", {}))
+    result = analyse(
+        steps_from_rows(rows, units), raw_uid=found.raw_uid, time=times_from_rows(rows)
+    )
+    judged = [
+        (unit, row)
+        for unit in dict.fromkeys(["µm", *units.values()])
+        for row in found.rows(stream_of("verdict", unit))
+    ]
+    return replace(
+        result,
+        verdict=verdict_from_rows(judged, f"run {found.raw_uid}"),
+        model=model_from_rows(found.rows("stage_model")),
+        drift=drift_from_rows(next(iter(found.rows("drift")), None), found.rows("drift_track")),
+        note=found.note,
+    )
+
+
+def stream_of(name: str, unit: str) -> str:
+    """Name of the stream of a table of axes of one unit: a column has one unit."""
+    return name if unit == "µm" else f"{name}_{unit}"
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The events of an analysis run by stream, and what its start and stop documents say."""
+
+    raw_uid: str
+    note: str
+    data_keys: Mapping[str, Mapping[str, Any]]
+    events: Mapping[str, list[tuple[int, Mapping[str, Any]]]]
+
+    @classmethod
+    def read(cls, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> _Tables:
+        analysis, raw_uid, note = "", "", ""
+        streams: dict[str, str] = {}
+        data_keys: dict[str, Mapping[str, Any]] = {}
+        events: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        for name, doc in documents:
+            if name == "start":
+                analysis = doc.get("analysis", {}).get("name", "")
+                raw_uid = str(doc.get("raw_uid", ""))
+            elif name == "descriptor":
+                streams[doc["uid"]] = doc["name"]
+                data_keys[doc["name"]] = doc["data_keys"]
+            elif name == "event":
+                mine = events.setdefault(streams[doc["descriptor"]], [])
+                mine.append((int(doc["seq_num"]), doc["data"]))
+            elif name == "event_page":
+                mine = events.setdefault(streams[doc["descriptor"]], [])
+                for index, number in enumerate(doc["seq_num"]):
+                    data = {key: values[index] for key, values in doc["data"].items()}
+                    mine.append((int(number), data))
+            elif name == "stop":
+                note = str(doc.get("reason") or "")
+                if doc["exit_status"] == "fail":
+                    raise ValueError(f"the analysis failed: {note or 'no reason is given'}")
+        if analysis != "hysteresis":
+            raise ValueError("these documents are no hysteresis analysis (start.analysis.name)")
+        return cls(raw_uid, note, data_keys, events)
+
+    def rows(self, stream: str) -> list[Mapping[str, Any]]:
+        """The events of a stream in their order; none where there is no such stream."""
+        return [data for _, data in sorted(self.events.get(stream, []), key=lambda event: event[0])]

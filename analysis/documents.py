@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._columns import boolean, integer, number, string
 from .deficit import Deficit
@@ -26,6 +27,7 @@ __all__ = [
     "displacement_row",
     "in_order",
     "steps_from_rows",
+    "times_from_rows",
 ]
 
 _COMMANDED = "target_displacement_"
@@ -51,6 +53,8 @@ def displacement_keys(units: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return {
         "raw_seq_num": integer(),
         "raw_seq_num_start": integer(),
+        "raw_time": number("s", 6),
+        "raw_time_start": number("s", 6),
         "axis": string(),
         "direction": integer(),
         "step_class": string(),
@@ -102,9 +106,13 @@ def deficit_keys(unit: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Stop:
-    """One stop of the stage: event number, and target and reported position by axis, µm or deg."""
+    """One stop of the stage: event number, time (s), target and reported position by axis.
+
+    The time is that of the image, on the instrument's clock where the run records it.
+    """
 
     seq_num: int
+    time: float
     target: Mapping[str, float]
     reported: Mapping[str, float]
 
@@ -113,8 +121,8 @@ class Stop:
 class Displacement:
     """What the images say of one step: (x, y) um, covariance um², and the registration."""
 
-    moved: np.ndarray[Any, np.dtype[np.float64]]
-    covariance: np.ndarray[Any, np.dtype[np.float64]]
+    moved: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     registration: Registration
 
 
@@ -140,6 +148,8 @@ def displacement_row(
     row: dict[str, Any] = {
         "raw_seq_num": after.seq_num,
         "raw_seq_num_start": before.seq_num,
+        "raw_time": after.time,
+        "raw_time_start": before.time,
         "axis": "+".join(moving) or "none",
         "direction": history[moving[0]][0] if len(moving) == 1 else 0,
         "step_class": str(classes.pop()) if len(classes) == 1 else "mixed",
@@ -186,6 +196,13 @@ def deficit_row(deficit: Deficit) -> dict[str, Any]:
     return row
 
 
+def times_from_rows(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Read the times of the stops back, shape (n + 1,) s; NaN where a run of old has none."""
+    times = [row.get("raw_time") for row in rows]
+    times[:0] = [row.get("raw_time_start") for row in rows[:1]]
+    return np.array([np.nan if time is None else time for time in times], dtype=float)
+
+
 def steps_from_rows(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> Steps:
     """Read the table of displacements back.
 
@@ -197,11 +214,11 @@ def steps_from_rows(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str])
         Unit of each axis of the table, as `axis_units` gives it.
     """
 
-    def column(key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def column(key: str) -> NDArray[np.float64]:
         # a table service may return what it holds as NaN as None
         return np.array([np.nan if row[key] is None else row[key] for row in rows], dtype=float)
 
-    def columns(stem: str, axes: Iterable[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def columns(stem: str, axes: Iterable[str]) -> NDArray[np.float64]:
         return np.stack([column(f"{stem}_{axis}") for axis in axes], axis=-1)
 
     moved = columns("actual_displacement", IMAGE_AXES)

@@ -79,9 +79,12 @@ class AxisModel:
     creep, creep_limit : Quantity
         Part of a move that the o-rings hold back, and the most they hold, µm.
     drift : Quantity
-        Mean velocity during the run, µm/s.
+        Velocity at the start of the run, µm/s, from which it wanders.
     crosstalk : Quantity
         Way along this axis for a unit of the other.
+
+    What a run cannot tell is NaN: play, cells and backlash of an axis that never reverses, the
+    cross-talk of one that never moves alone.
     """
 
     axis: str

@@ -1,56 +1,32 @@
-"""The figures of a run: results that can be read at the size they are saved.
-
-Each function returns a matplotlib ``Figure`` that belongs to nobody: no pyplot, no global state.
-"""
+"""Target, reported and actual position along each axis that was stepped to and fro."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .alignment import HysteresisResult
-from .deficit import Estimate
-from .steps import IMAGE_AXES, StepClass
+from ..alignment import HysteresisResult
+from ..deficit import Estimate
+from ..steps import IMAGE_AXES, StepClass
+from .style import ACTUAL, FIRST, REPORTED, Shown, shown_in
+from .tiles import Tiles, draw_tiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Tiles", "hysteresis_figure"]
+__all__ = ["hysteresis_figure"]
 
-# Okabe & Ito's palette: told apart by every reader, and in grey by their lightness
-_REPORTED = "#0072B2"
-_ACTUAL = "#E69F00"
-_FIRST = "#D00000"
 _MARKERS = {1: ">", -1: "<"}
 _WORDS = {1: "+", -1: "\N{MINUS SIGN}"}
 _CAPTION = (
     "actual: sum of the registered displacements, with actual = reported at the first stop; "
     "bars: standard error of one step"
 )
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Images of a run and what lays them on the stage.
-
-    Parameters
-    ----------
-    images : mapping of int to ndarray (rows, columns)
-        Image of each event number; those of one leg an axis are enough.
-    pixel_size_nm : float
-    camera_to_stage : ndarray, shape (2, 2)
-        Takes (columns, rows) to (x, y).
-    """
-
-    images: Mapping[int, NDArray[Any]]
-    pixel_size_nm: float
-    camera_to_stage: ArrayLike = ((1.0, 0.0), (0.0, 1.0))
 
 
 def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> Figure:
@@ -85,7 +61,7 @@ def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> 
         panel = figure.add_subplot(grid[0, column])
         _draw_errors(panel, result, axis, letter=ascii_lowercase[column])
         if images and axis < len(IMAGE_AXES):
-            _draw_tiles(figure.add_subplot(grid[1, column]), result, axis, images)
+            _draw_leg(figure.add_subplot(grid[1, column]), result, axis, images)
     figure.legend(
         handles=_legend(),
         loc="outside upper center",
@@ -101,13 +77,13 @@ def hysteresis_figure(result: HysteresisResult, images: Tiles | None = None) -> 
 
 def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: str) -> None:
     name, unit = result.steps.axes[axis], result.steps.units[axis]
-    shown = _shown(unit)
+    shown = shown_in(unit)
     rows = result.steps.of_axis(axis)
     drawn: list[tuple[str, str, NDArray[np.float64], NDArray[np.float64] | None]]
-    drawn = [("reported", _REPORTED, result.reported_minus_target, None)]
+    drawn = [("reported", REPORTED, result.reported_minus_target, None)]
     if axis < len(IMAGE_AXES):
         variance = result.steps.covariance[:, axis, axis]
-        drawn.append(("actual", _ACTUAL, result.actual_minus_target, variance))
+        drawn.append(("actual", ACTUAL, result.actual_minus_target, variance))
     for quantity, color, difference, variance in drawn:
         error = shown.factor * difference[:, axis]
         place = result.reported[:, axis]
@@ -118,7 +94,7 @@ def _draw_errors(panel: Axes, result: HysteresisResult, axis: int, *, letter: st
             if quantity == "actual" and not result.steps.accepted[row]:
                 continue
             step_class = result.steps.step_class[row][axis]
-            face = {StepClass.FIRST: _FIRST, StepClass.UNKNOWN: "white"}.get(step_class, color)
+            face = {StepClass.FIRST: FIRST, StepClass.UNKNOWN: "white"}.get(step_class, color)
             panel.errorbar(
                 place[row + 1],
                 error[row + 1],
@@ -163,20 +139,7 @@ def _unbroken(rows: NDArray[np.int64], chain: NDArray[np.int64] | None) -> list[
     return [run for run in np.split(rows, np.flatnonzero(breaks) + 1) if run.size]
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """How differences of one unit are written: in which unit, times what, with how many digits."""
-
-    unit: str
-    factor: float
-    digits: int
-
-
-def _shown(unit: str) -> _Shown:
-    return _Shown("nm", 1e3, 0) if unit == "µm" else _Shown(unit, 1.0, 4)
-
-
-def _deficits_in_words(result: HysteresisResult, name: str, shown: _Shown) -> str:
+def _deficits_in_words(result: HysteresisResult, name: str, shown: Shown) -> str:
     lines = [f"first-step deficit of {name} ({shown.unit}), 95 % interval"]
     for deficit in result.deficits:
         if deficit.axis == name:
@@ -189,7 +152,7 @@ def _deficits_in_words(result: HysteresisResult, name: str, shown: _Shown) -> st
     return "\n".join(lines)
 
 
-def _in_words(estimate: Estimate, shown: _Shown) -> str:
+def _in_words(estimate: Estimate, shown: Shown) -> str:
     if np.isnan(estimate.value):
         return "no reversal".rjust(23)
     value, low, high = (
@@ -213,11 +176,11 @@ def _legend() -> list[Any]:
 
     grey = "0.35"
     return [
-        mark("reported \N{MINUS SIGN} target", _REPORTED, _REPORTED, "o"),
-        mark("actual \N{MINUS SIGN} target", _ACTUAL, _ACTUAL, "o"),
+        mark("reported \N{MINUS SIGN} target", REPORTED, REPORTED, "o"),
+        mark("actual \N{MINUS SIGN} target", ACTUAL, ACTUAL, "o"),
         mark("step towards +", grey, grey, ">"),
         mark("step towards \N{MINUS SIGN}", grey, grey, "<"),
-        mark("first step after a reversal", _FIRST, grey, "o"),
+        mark("first step after a reversal", FIRST, grey, "o"),
         mark("history of the axis unknown", "white", grey, "o"),
     ]
 
@@ -236,69 +199,27 @@ def _leg_to_show(result: HysteresisResult, axis: int, images: Tiles) -> NDArray[
             legs.append([int(row)])
 
     def stops(leg: Sequence[int]) -> NDArray[np.int64]:
-        places = np.array([leg[0], *(row + 1 for row in leg)], dtype=np.int64)
-        unbroken = result.chain[places] == result.chain[places[0]]
-        there = np.array([int(n) in images.images for n in result.seq_num[places]])
-        return places[unbroken & there]
+        return images.shown(result, np.array([leg[0], *(row + 1 for row in leg)], dtype=np.int64))
 
     known = [leg for leg in legs if result.steps.step_class[leg[0]][axis] is StepClass.FIRST]
     found = [stops(leg) for leg in [*known, *legs]]
     return next((s for s in found if s.size > 1), np.zeros(0, dtype=np.int64))
 
 
-def _draw_tiles(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) -> None:
-    """Overlay the tiles of one leg where the images say they are."""
-    from matplotlib.transforms import Affine2D
-
-    name = IMAGE_AXES[axis]
+def _draw_leg(panel: Axes, result: HysteresisResult, axis: int, tiles: Tiles) -> None:
+    """Overlay the tiles of one leg; y is laid along the page too."""
     stops = _leg_to_show(result, axis, tiles)
     if not stops.size:
         panel.set_axis_off()
-        panel.text(0.5, 0.5, f"no images of a leg along {name}", ha="center", va="center")
+        words = f"no images of a leg along {IMAGE_AXES[axis]}"
+        panel.text(0.5, 0.5, words, ha="center", va="center")
         return
-    # y is laid along the page too: the view turns by 90 degrees, so that x points down
-    order = [axis, 1 - axis]
-    scale = np.asarray(tiles.camera_to_stage, dtype=float) * tiles.pixel_size_nm * 1e-3
-    scale = scale[order]
-    corners = []
-    shown = [np.asarray(tiles.images[int(n)], dtype=float) for n in result.seq_num[stops]]
-    low, high = np.percentile(np.stack(shown), (1.0, 99.5))
-    for number, (stop, image) in enumerate(zip(stops, shown, strict=True)):
-        rows, columns = image.shape
-        centre = np.nan_to_num(result.actual[stop][order])  # an axis that was not recorded
-        matrix = np.eye(3)
-        matrix[:2, :2], matrix[:2, 2] = scale, centre
-        half = np.array([(columns, rows), (-columns, rows), (-columns, -rows), (columns, -rows)])
-        outline = centre + 0.5 * half @ scale.T
-        corners.append(outline)
-        # an opaque copy below keeps the page from shining through
-        for alpha, level in ((1.0, 0), (0.5, 1)):
-            drawn = panel.imshow(
-                image,
-                cmap="gray",
-                vmin=low,
-                vmax=high,
-                alpha=alpha,
-                zorder=level,
-                origin="lower",
-                extent=(-columns / 2, columns / 2, -rows / 2, rows / 2),
-                interpolation="antialiased",
-            )
-            drawn.set_transform(Affine2D(matrix) + panel.transData)
-        first = number == 1 and result.steps.step_class[stop - 1][axis] is StepClass.FIRST
-        edge, width, level = (_FIRST, 1.6, 3) if first else ("0.15", 0.6, 2)
-        panel.fill(*outline.T, fill=False, ec=edge, lw=width, zorder=level)
-    low_xy, high_xy = np.concatenate(corners).min(axis=0), np.concatenate(corners).max(axis=0)
-    margin = 0.02 * (high_xy - low_xy).max()
-    panel.set_xlim(low_xy[0] - margin, high_xy[0] + margin)
-    upright = (low_xy[1] - margin, high_xy[1] + margin)
-    panel.set_ylim(upright if axis == 0 else upright[::-1])
-    panel.set_aspect("equal")
-    panel.set_xlabel(f"actual {name} (µm)")
-    panel.set_ylabel(f"actual {IMAGE_AXES[1 - axis]} (µm)")
-    first, last = (int(n) for n in result.seq_num[stops[[0, -1]]])
+    classes = result.steps.step_class
+    first = [int(stop) for stop in stops[1:2] if classes[stop - 1][axis] is StepClass.FIRST]
+    draw_tiles(panel, result, stops, tiles, along=axis, marked=first)
+    begin, end = (int(n) for n in result.seq_num[stops[[0, -1]]])
     panel.set_title(
-        f"images {first} to {last}, 50 % transparent; red: after the first step",
+        f"images {begin} to {end}, 50 % transparent; red: after the first step",
         loc="left",
         fontsize=8.5,
     )

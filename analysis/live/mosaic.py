@@ -184,7 +184,7 @@ class _RunMosaic(RunAnalysis):
         for neighbour in found:
             self._out.event("pair", self._pair_row(neighbour), time)
 
-    def finish(self, time: float) -> None:
+    def finish(self, time: float) -> str:
         """Solve for the positions; blend and draw, where there is a folder."""
         if self._stream is None:
             raise ValueError("the mosaic has no field with an image")
@@ -213,6 +213,7 @@ class _RunMosaic(RunAnalysis):
         self._out.event("mosaic", self._whole(found), time)
         if self._files.folder is not None:
             self._write(found, time)
+        return ""
 
     def _field(self, reading: Reading) -> _Field:
         number = len(self._fields)

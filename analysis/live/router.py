@@ -75,9 +75,23 @@ class RunAnalysis(ABC):
     def reading(self, reading: Reading) -> None:
         """Take the next event; may publish."""
 
+    def aside(  # noqa: B027 - of no use to most
+        self, stream: str, time: float, data: Mapping[str, Any]
+    ) -> None:
+        """Take an event of a stream without images (s since the epoch), if it is of interest.
+
+        A catalog gives back one stream after the other: only times tell the order.
+        """
+
     @abstractmethod
-    def finish(self, time: float) -> None:
-        """Take the end of the raw run (s since the epoch); may publish."""
+    def finish(self, time: float) -> str:
+        """Take the end of the raw run (s since the epoch); may publish.
+
+        Returns
+        -------
+        str
+            What could not be found, and why; "" when nothing is missing.
+        """
 
 
 class Publisher:
@@ -162,12 +176,14 @@ class _Run:
         self.last_time = float(start["time"])
         self._configuration: dict[str, dict[str, Any]] = {}
         self._units: dict[str, dict[str, str]] = {}
+        self._asides: dict[str, str] = {}
         self._stream = ""
         self._events: dict[int, tuple[float, str, Mapping[str, Any]]] = {}
         self._next = 1
 
     def descriptor(self, doc: Mapping[str, Any]) -> None:
         if self.image_key not in doc["data_keys"]:
+            self._asides[doc["uid"]] = doc["name"]
             return
         self._stream = self._stream or doc["name"]
         if doc["name"] == self._stream:
@@ -182,6 +198,8 @@ class _Run:
         if descriptor in self._configuration:
             self._events[seq_num] = (time, descriptor, data)
             self.last_time = max(self.last_time, time)
+        elif descriptor in self._asides:
+            self.analysis.aside(self._asides[descriptor], time, data)
 
     def ready(self, *, last: bool) -> Iterator[Reading]:
         """Readings that are complete, in order; with `last`, all that there will ever be."""
@@ -347,12 +365,12 @@ class AnalysisRouter(ABC):
             return
         run = self._runs[uid]
         try:
-            run.analysis.finish(time)
+            missing = run.analysis.finish(time)
         except Exception as error:
             self._fail(uid, error, time)
             return
         self._forget(uid)
-        run.publisher.stop("success", note, time)
+        run.publisher.stop("success", "; ".join(filter(None, (note, missing))), time)
 
     def _fail(self, uid: str, error: Exception, time: float) -> None:
         log.warning("%s analysis of run %s failed", self._name, uid[:8], exc_info=error)
