@@ -85,6 +85,8 @@ class StageService:
                     "speed": axis.speed,
                     "settling_time": axis.settling_time,
                     "tolerance": axis.tolerance,
+                    "acceleration_time": axis.acceleration_time,
+                    "readback_lag": axis.readback_lag,
                 }
                 for name, axis in self._driver.axes.items()
             }

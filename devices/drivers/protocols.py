@@ -47,6 +47,11 @@ class AxisSpecification:
     tolerance : float
         How far from its target an axis at rest may report itself and still count as arrived, in
         `unit`; more than its backlash and noise, less than any move that failed.
+    acceleration_time : float
+        Seconds from rest to `speed`, and as long to brake; 0 where nobody knows.
+    readback_lag : float
+        Greatest age of a reading, seconds: how long after its end a motion shows as over; 0 where
+        nobody knows.
     """
 
     unit: str
@@ -55,6 +60,8 @@ class AxisSpecification:
     speed: float
     settling_time: float
     tolerance: float
+    acceleration_time: float = 0.0
+    readback_lag: float = 0.0
 
 
 @dataclass(frozen=True)

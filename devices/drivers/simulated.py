@@ -120,7 +120,10 @@ class SimulatedStage:
         # One command at a time: the stage wants them in the order of their times.
         self._lock = threading.Lock()
         self._axes = MappingProxyType(
-            {name: _specification(axis) for name, axis in stage.parameters.axes.items()}
+            {
+                name: _specification(axis, stage.parameters.readback_lag)
+                for name, axis in stage.parameters.axes.items()
+            }
         )
 
     @property
@@ -352,7 +355,7 @@ class SimulatedCamera:
         return self._stage.actual(times)[:, :2]
 
 
-def _specification(axis: AxisParameters) -> AxisSpecification:
+def _specification(axis: AxisParameters, readback_lag: float) -> AxisSpecification:
     noise = axis.motor_noise + axis.motor_quantum + axis.readback_noise + axis.readback_quantum
     # A stage of a wrong scale reports what it is off by: the farther it goes the more.
     scale = abs(axis.motor_scale * axis.readback_scale - 1.0) * max(-axis.lower, axis.upper)
@@ -365,4 +368,6 @@ def _specification(axis: AxisParameters) -> AxisSpecification:
         speed=axis.speed,
         settling_time=0.0,
         tolerance=usual + scale + offset,
+        acceleration_time=axis.acceleration_time,
+        readback_lag=readback_lag,
     )
