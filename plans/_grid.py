@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.mosaic import grid_order
+from plans._checks import checked_count, finite, not_negative
 
 __all__ = ["Grid", "check_counts", "check_numbers", "checked_pair"]
 
@@ -70,37 +70,21 @@ class Grid:
         return [self.approaches(int(row), int(column)) for row, column in order]
 
 
-def _number(name: str, value: Any, unit: str = "") -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.number)
-        or not math.isfinite(value)
-    ):
-        raise ValueError(f"{name} is {value!r}: a finite number is needed{unit and f', {unit}'}")
-    return float(value)
-
-
 def check_numbers(overlap: float, over_travel: float, settle_time: float) -> None:
     """Refuse an overlap that cannot be registered, and times and ways below 0."""
     low, high = _OVERLAPS
-    if not low <= _number("overlap", overlap) <= high:
+    if not low <= finite("overlap", overlap, f"{low:g} to {high:g}") <= high:
         raise ValueError(
             f"overlap is {overlap:g} of the field: {low:g} to {high:g} is allowed (0.2 is usual)"
         )
-    for name, value, unit in (
-        ("over_travel", over_travel, "µm"),
-        ("settle_time", settle_time, "s"),
-    ):
-        if _number(name, value, unit) < 0:
-            raise ValueError(f"{name} is {value:g} {unit}: it must be 0 or more")
+    not_negative("over_travel", over_travel, "µm")
+    not_negative("settle_time", settle_time, "s")
 
 
 def check_counts(rows: Any, columns: Any) -> None:
     """Refuse numbers of fields that are not whole, or too many."""
-    for name, value in (("rows", rows), ("columns", columns)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < 1:
-            raise ValueError(f"{name} is {value!r}: a whole number of at least 1 is needed")
+    checked_count("rows", rows)
+    checked_count("columns", columns)
     if rows * columns > _MOST_FIELDS:
         raise ValueError(
             f"{rows} rows of {columns} columns are {rows * columns} fields: up to {_MOST_FIELDS} "
@@ -114,4 +98,4 @@ def checked_pair(name: str, value: Any) -> tuple[float, float]:
         first, second = value
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}: two numbers are needed, µm") from None
-    return _number(name, first, "µm"), _number(name, second, "µm")
+    return finite(name, first, "µm"), finite(name, second, "µm")

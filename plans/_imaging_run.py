@@ -60,6 +60,7 @@ def imaging_metadata(
             "pixel_size": tem.camera.pixel_size.name,
             "camera_to_stage": tem.camera.to_stage.name,
             "dwell_time": tem.camera.dwell_time.name,
+            "time": tem.camera.time.name,
             "axes": {
                 name: {"reported": axis.reported.name, "target": axis.target.name}
                 for name, axis in tem.goniometer.axes.items()

@@ -7,7 +7,6 @@ are found from the overlaps by `analysis.live.MosaicAnalysis`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +19,11 @@ from analysis.mosaic import MosaicResult
 from devices.microscope import Microscope
 from plans._grid import Grid, check_counts, check_numbers, checked_pair
 from plans._imaging_run import imaging_metadata, imaging_run
-from plans._steps import LiveResults, record, wait_for_result
+from plans._steps import LiveResults, reach, read_now, record, result_of, standing
 
 __all__ = ["LiveResults", "MosaicRun", "mosaic", "mosaic_over"]
 
 _AXES = ("x", "y")
-_TRIES = 5  # to reach a field though pauses break the move off
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,11 @@ class MosaicRun:
     result: MosaicResult | None
 
 
-def _read(signal: Any) -> MsgGenerator[Any]:
-    """Read a signal; in a dry run, where nobody answers, as it is now."""
-    return (yield from bps.rd(signal, default_value=signal.get()))
-
-
 def _steps(tem: Microscope, overlap: float) -> MsgGenerator[tuple[Any, Any]]:
     """Steps (x, y) µm along the columns and along the rows, and the field's size, px."""
-    pixel_nm = yield from _read(tem.camera.pixel_size)
-    matrix = 1e-3 * pixel_nm * np.reshape((yield from _read(tem.camera.to_stage)), (2, 2))
-    rows, columns = yield from _read(tem.camera.shape)
+    pixel_nm = yield from read_now(tem.camera.pixel_size)
+    matrix = 1e-3 * pixel_nm * np.reshape((yield from read_now(tem.camera.to_stage)), (2, 2))
+    rows, columns = yield from read_now(tem.camera.shape)
     return (1 - overlap) * columns * matrix[:, 0], (1 - overlap) * rows * matrix[:, 1]
 
 
@@ -116,7 +109,7 @@ def mosaic(
     check_numbers(overlap, over_travel, settle_time)
     check_counts(rows, columns)
     middle = None if centre is None else checked_pair("centre", centre)
-    start = yield from _standing(tem)
+    start = yield from standing(tem, _AXES)
     grid = Grid(
         int(rows),
         int(columns),
@@ -204,13 +197,6 @@ def mosaic_over(
     )
 
 
-def _standing(tem: Microscope) -> MsgGenerator[dict[str, float]]:
-    start: dict[str, float] = {}
-    for axis in _AXES:
-        start[axis] = yield from _read(tem.goniometer.axes[axis].target)
-    return start
-
-
 def _take(
     tem: Microscope,
     grid: Grid,
@@ -241,28 +227,10 @@ def _take(
         for moves in stops:
             yield from bps.checkpoint()
             for targets in moves:
-                yield from _go(tem, targets)
+                yield from reach(tem, targets)
             if arguments["settle_time"]:
                 yield from bps.sleep(arguments["settle_time"])
             yield from record(tem)
 
     uid = yield from imaging_run(tem, fields, md=_md, send_back=[start])
-    if analysis is None:
-        return MosaicRun(uid, None)
-    return MosaicRun(uid, (yield from wait_for_result(analysis.future(uid))))
-
-
-def _go(tem: Microscope, targets: dict[str, float]) -> MsgGenerator[None]:
-    """Move to a field, again where a pause broke the move off."""
-    missed: str | None = ""
-    for _ in range(_TRIES):
-        yield from bps.mv(tem.goniometer, targets)
-        missed = None
-        for name, target in targets.items():
-            axis = tem.goniometer.axes[name]
-            sent = yield from bps.rd(axis.target, default_value=target)
-            if not math.isclose(sent, target, abs_tol=10.0**-axis.precision):
-                missed = f"{axis.name} stands at {sent:.{axis.precision}f} {axis.egu}"
-        if missed is None:
-            return
-    raise RuntimeError(f"{missed} and did not reach the next field in {_TRIES} moves")
+    return MosaicRun(uid, (yield from result_of(analysis, uid)))

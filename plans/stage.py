@@ -7,7 +7,6 @@ what the images say of the actual positions is found by `analysis.alignment`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,12 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator, plan
 
 from analysis.alignment import HysteresisResult
-from devices.goniometer import Axis
 from devices.microscope import Microscope
+from plans._checks import check_overlap, checked_axes, checked_count, not_negative, positive
 from plans._imaging_run import imaging_metadata, imaging_run
-from plans._steps import LiveResults, record, wait_for_result
+from plans._steps import LiveResults, move_unbroken, record, result_of, standing
 
 __all__ = ["HysteresisRun", "LiveResults", "hysteresis", "hysteresis_targets"]
-
-# The least overlap of consecutive fields, as a part of the field, that a registration can be
-# expected to stand on with the stage falling short or long of the step.
-_LEAST_OVERLAP = 0.2
 
 
 @dataclass(frozen=True)
@@ -66,45 +61,6 @@ def hysteresis_targets(start: float, step: float, steps: int, repeats: int) -> l
     leg = [*range(1, steps + 1), *range(steps - 1, -1, -1)]
     indices = [0] + [sign * k for sign in (1, -1) for _ in range(repeats) for k in leg]
     return [start + k * step for k in indices]
-
-
-def _checked_axes(tem: Microscope, axes: Sequence[str]) -> list[str]:
-    known = tem.goniometer.axes
-    names = [axes] if isinstance(axes, str) else list(axes)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names or len(set(names)) != len(names):
-        raise ValueError(f"axes {names!r}: choose each once, of {', '.join(known)}")
-    return names
-
-
-def _check_counts(step: float, steps: int, repeats: int, settle_time: float) -> None:
-    for name, value in (("steps", steps), ("repeats", repeats)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}: a whole number of at least 1 is needed")
-    for name, value, least in (
-        ("step", step, "above 0"),
-        ("settle_time", settle_time, "0 or more"),
-    ):
-        if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-        ):
-            raise ValueError(f"{name} is {value!r}: a finite number is needed, {least}")
-    if step <= 0:
-        raise ValueError(f"step is {step:g}: it must be above 0 (both directions are run anyway)")
-    if settle_time < 0:
-        raise ValueError(f"settle_time is {settle_time:g} s: it must be 0 or more")
-
-
-def _check_overlap(step: float, field_of_view: float) -> None:
-    largest = (1 - _LEAST_OVERLAP) * field_of_view
-    if step > largest:
-        raise ValueError(
-            f"step {step:g} µm leaves no overlap to register in a field of view of "
-            f"{field_of_view:g} µm: steps up to {largest:g} µm are allowed; take a smaller step "
-            "or a lower magnification"
-        )
 
 
 @plan
@@ -159,16 +115,14 @@ def hysteresis(
     devices.wire.LimitError
         The legs would leave the limits of an axis; nothing has moved.
     """
-    names = _checked_axes(tem, axes)
-    _check_counts(step, steps, repeats, settle_time)
-    if {"x", "y"} & set(names):
-        _check_overlap(step, (yield from bps.rd(tem.camera.field_of_view)))
-    movers = {name: tem.goniometer.axes[name] for name in names}
-    starts: dict[str, float] = {}
-    for name, mover in movers.items():
-        starts[name] = yield from bps.rd(mover.target)
-        for end in (starts[name] - steps * step, starts[name] + steps * step):
-            mover.check_value(end)
+    names = checked_axes(tem, axes)
+    step, settle_time = positive("step", step), not_negative("settle_time", settle_time, "s")
+    steps, repeats = checked_count("steps", steps), checked_count("repeats", repeats)
+    yield from check_overlap(tem, dict.fromkeys(names, step))
+    starts = yield from standing(tem, names)
+    for name, start in starts.items():
+        for end in (start - steps * step, start + steps * step):
+            tem.goniometer.check_value({name: end})
 
     arguments = {
         "axes": names,
@@ -181,10 +135,10 @@ def hysteresis(
     _md = imaging_metadata(tem, "hysteresis", arguments, axes=names, points=points)
 
     def legs() -> MsgGenerator[None]:
-        for name, mover in movers.items():
+        for name in names:
             for target in hysteresis_targets(starts[name], step, steps, repeats):
                 yield from bps.checkpoint()
-                yield from _step(mover, target)
+                yield from move_unbroken(tem, {name: target})
                 if settle_time:
                     yield from bps.sleep(settle_time)
                 yield from record(tem)
@@ -192,18 +146,4 @@ def hysteresis(
     uid = yield from imaging_run(
         tem, legs, md={**_md, **(md or {})}, send_back=[{name: starts[name]} for name in names]
     )
-    if analysis is None:
-        return HysteresisRun(uid, None)
-    return HysteresisRun(uid, (yield from wait_for_result(analysis.future(uid))))
-
-
-def _step(mover: Axis, target: float) -> MsgGenerator[None]:
-    """Move, and make sure that the move was not cut short by a pause."""
-    yield from bps.mv(mover, target)
-    sent = yield from bps.rd(mover.target, default_value=target)
-    if not math.isclose(sent, target, abs_tol=10.0**-mover.precision):
-        raise RuntimeError(
-            f"{mover.name} was stopped at {sent:.{mover.precision}f} {mover.egu} on its way to "
-            f"{target:.{mover.precision}f} {mover.egu}: the history of the axis is broken, run the "
-            "experiment again"
-        )
+    return HysteresisRun(uid, (yield from result_of(analysis, uid)))

@@ -11,11 +11,21 @@ from IPython.core.getipython import get_ipython
 from matplotlib import pyplot as plt
 
 import plans
-from plans import hysteresis, mosaic, mosaic_over
+from plans import (
+    characterise,
+    cross_axis,
+    eucentric_height,
+    hysteresis,
+    measure_drift,
+    mosaic,
+    mosaic_over,
+    rehearse,
+    tilt_series,
+)
 from station.desk import Desk
 
 desk = Desk()
 RE, sd, live, bec = desk.station.RE, desk.station.sd, desk.station.live, desk.bec
-tem, cat, db = desk.tem, desk.cat, desk.db
+tem, stage, cat, db = desk.tem, desk.stage, desk.cat, desk.db
 
 desk.greet(get_ipython())

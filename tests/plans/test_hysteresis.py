@@ -18,7 +18,7 @@ from devices.drivers import CameraSettings
 from devices.wire import InstrumentError
 from plans import hysteresis
 
-SHORT = {"axes": ("x",), "step": 0.5, "steps": 2, "repeats": 1}
+SHORT: Any = {"axes": ("x",), "step": 0.5, "steps": 2, "repeats": 1}
 
 
 def column(bench: Any) -> Any:
@@ -93,8 +93,8 @@ def test_is_not_rewindable(bench: Any) -> None:
     assert [m.command for m in messages[:first_move]].count("rewindable") >= 2
 
 
-def test_limits_can_be_checked_without_moving(bench: Any) -> None:
-    check_limits(hysteresis(bench.tem, axes=("z",)))
+def test_limits_can_be_checked_without_moving(bench: Any, engine: RunEngine) -> None:
+    check_limits(hysteresis(bench.tem, **SHORT))
     assert bench.client.sent["stage.move"] == 0
 
 
@@ -112,6 +112,7 @@ def test_limits_can_be_checked_without_moving(bench: Any) -> None:
         ({"step": -1.0}, "step is -1: it must be above 0"),
         ({"settle_time": -1.0}, "settle_time is -1 s: it must be 0 or more"),
         ({"step": 4.0}, "leaves no overlap to register in a field of view of 3.75"),
+        ({"step": 2.1}, "by 2.5 µm: steps of y up to 2 µm are allowed"),
         ({"step": 2.0, "steps": 600}, "outside"),
         ({"axes": ("alpha",), "step": 20.0}, "outside"),
     ],
