@@ -32,6 +32,7 @@ from station.catalog import (
 from station.engine import Station
 from station.journal import being_written, list_runs
 from station.logs import logging_to
+from station.positioning import ModelError, compensated_stage
 from station.settings import Settings, load_settings, settings_file
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from devices.microscope import Microscope
+    from devices.positioning import CompensatedStage
 
 __all__ = ["Desk", "UpToDateCatalog", "in_queueserver"]
 
@@ -125,6 +127,8 @@ class Desk:
         Tables, and plots where there is a display.
     tem : devices.microscope.Microscope or None
         None when it could not be connected; `connect` tries again.
+    stage : devices.positioning.CompensatedStage or None
+        Its goniometer, by the approach of the settings; None where that lacks its model.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -143,7 +147,9 @@ class Desk:
         self.db = UpToDateCatalog(catalogs.db, recorded.wait)
         self._catalog = ExitStack()
         self.tem: Microscope | None = None
+        self.stage: CompensatedStage | None = None
         self.failure: str | None = None
+        self.stage_failure: str | None = None
         try:
             self.connect()
         except Exception as error:
@@ -170,6 +176,11 @@ class Desk:
         """Connect to the microscope; returns it."""
         self.tem = self.station.connect_tem()
         self.failure = None
+        try:
+            self.stage = compensated_stage(self.tem.goniometer, self.settings)
+            self.stage_failure = None
+        except ModelError as error:
+            self.stage_failure = str(error)
         return self.tem
 
     @property
@@ -206,6 +217,14 @@ class Desk:
             expand=False,
         )
 
+    def _approach(self) -> Text:
+        if self.stage_failure is not None:
+            return Text(self.stage_failure, "red")
+        parameters = {} if self.stage is None else self.stage.approach.parameters
+        numbers = ", ".join(f"{name} {value:g}" for name, value in parameters.items())
+        told = self.settings.stage.approach
+        return Text(f"tem.goniometer by {told}" + (f" ({numbers} µm)" if numbers else ""))
+
     def _connected(self) -> list[tuple[str, Text]]:
         settings, facts = self.settings, self.station.facts
         if self.failure is not None or facts is None:
@@ -219,6 +238,7 @@ class Desk:
         catalog = "cat and db come up in the background" if settings.storage.catalog else "off"
         rows = [
             ("tem", tem),
+            ("stage", self._approach()),
             ("data", Text(str(settings.data))),
             ("catalog", Text(catalog)),
             ("live", Text("analysis on" if self.station.live else "analysis off")),

@@ -1,4 +1,4 @@
-"""Running an experiment from the command line: a station, a progress bar, a result."""
+"""Running or estimating an experiment from the command line: station, progress bar, result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import io
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 from rich.console import Console
@@ -28,109 +29,88 @@ from station.interrupt import StopAtOnce
 from station.listing import print_json
 from station.live import LiveAnalysisError
 from station.logs import logging_to
+from station.recipes import (
+    Characterise,
+    CrossAxis,
+    Drift,
+    Experiment,
+    Hysteresis,
+    Mosaic,
+    Outcome,
+)
 from station.results import kind_named
 from station.settings import Settings
+from station.stage_tables import plain
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
 
-__all__ = ["Experiment", "Hysteresis", "Mosaic", "desk", "measure", "run"]
+    from devices.microscope import Microscope
+    from plans import LiveResults
+
+__all__ = [
+    "Characterise",
+    "CrossAxis",
+    "Drift",
+    "Experiment",
+    "Hysteresis",
+    "Mosaic",
+    "Outcome",
+    "Seen",
+    "desk",
+    "estimate",
+    "measure",
+    "run",
+]
 
 _log = logging.getLogger(__name__)
 
 _ANALYSIS = 120.0  # seconds that the analysis of a run that was stopped may take: a large montage
 
 
-class Outcome(Protocol):
-    """What an experiment's plan hands back."""
-
-    @property
-    def uid(self) -> str:
-        """The recorded run."""
-        ...
-
-    @property
-    def result(self) -> Any:
-        """What the live analysis found; None when there is none."""
-        ...
-
-
-class Experiment(Protocol):
-    """An experiment and what it is asked to do."""
-
-    @property
-    def analysis(self) -> str:
-        """Name of its analysis."""
-        ...
-
-    def plan(self, station: Station) -> MsgGenerator[Any]:
-        """Make the plan."""
-        ...
-
-
 @dataclass(frozen=True)
-class Hysteresis:
-    """What `plans.hysteresis` is asked to do; see there."""
+class Seen:
+    """An experiment seen at a field of view of its own; the column is put back afterwards.
 
-    axes: tuple[str, ...] = ("x", "y")
-    step: float = 1.0
-    steps: int = 5
-    repeats: int = 3
-    settle_time: float = 0.0
+    Parameters
+    ----------
+    experiment : Experiment
+        What to do.
+    field_of_view : float or None
+        Width of the images, µm; as the microscope stands if None.
+    """
 
-    @property
-    def analysis(self) -> str:
-        """Name of its analysis."""
-        return "hysteresis"
+    experiment: Experiment
+    field_of_view: float | None = None
 
-    def plan(self, station: Station) -> MsgGenerator[Any]:
+    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
-        from plans import hysteresis
+        make = partial(self.experiment.plan, tem, analysis)
+        if self.field_of_view is None:
+            return make()
+        return _at_field_of_view(tem, self.field_of_view, make)
 
-        return hysteresis(
-            station.tem,
-            self.axes,
-            step=self.step,
-            steps=self.steps,
-            repeats=self.repeats,
-            settle_time=self.settle_time,
-            analysis=station.live,
-        )
+    def answers(self, tem: Microscope) -> dict[Any, Any]:
+        """What the camera would tell during the plan."""
+        return {} if self.field_of_view is None else {tem.camera.field_of_view: self.field_of_view}
 
 
-@dataclass(frozen=True)
-class Mosaic:
-    """What `plans.mosaic` is asked to do, or `plans.mosaic_over` with `x` and `y`; see there."""
+def _at_field_of_view(
+    tem: Microscope, width: float, make: Callable[[], MsgGenerator[Any]]
+) -> MsgGenerator[Any]:
+    import bluesky.plan_stubs as bps
+    import bluesky.preprocessors as bpp
 
-    rows: int | None = None
-    columns: int | None = None
-    x: tuple[float, float] | None = None
-    y: tuple[float, float] | None = None
-    overlap: float = 0.2
-    serpentine: bool = True
-    over_travel: float = 0.0
-    settle_time: float = 0.0
+    before = tem.column.field_of_view.get()
 
-    @property
-    def analysis(self) -> str:
-        """Name of its analysis."""
-        return "mosaic"
+    def back() -> MsgGenerator[None]:
+        yield from bps.mv(tem.column.field_of_view, before)
 
-    def plan(self, station: Station) -> MsgGenerator[Any]:
-        """Make the plan."""
-        from plans import mosaic, mosaic_over
+    def seen() -> MsgGenerator[Any]:
+        yield from bps.mv(tem.column.field_of_view, width)
+        return (yield from make())
 
-        how: dict[str, Any] = {
-            "overlap": self.overlap,
-            "serpentine": self.serpentine,
-            "over_travel": self.over_travel,
-            "settle_time": self.settle_time,
-            "analysis": station.live,
-        }
-        if self.x is not None and self.y is not None:
-            return mosaic_over(station.tem, self.x, self.y, **how)
-        rows, columns = (3 if number is None else number for number in (self.rows, self.columns))
-        return mosaic(station.tem, rows, columns, **how)
+    return (yield from bpp.finalize_wrapper(seen(), back))
 
 
 @contextlib.contextmanager
@@ -157,14 +137,14 @@ def desk(settings: Settings, settings_path: Path | None) -> Iterator[Station]:
         yield station
 
 
-def measure(station: Station, experiment: Experiment, screen: Console) -> Outcome:
+def measure(station: Station, experiment: Experiment | Seen, screen: Console) -> Outcome:
     """Run an experiment with a progress bar.
 
     Parameters
     ----------
     station : Station
         Connected.
-    experiment : Experiment
+    experiment : Experiment or Seen
         What to do.
     screen : rich.console.Console
         Where the bar is drawn.
@@ -179,7 +159,7 @@ def measure(station: Station, experiment: Experiment, screen: Console) -> Outcom
     CommandError
         The run was stopped or has failed; the run is closed.
     """
-    plan = experiment.plan(station)
+    plan = experiment.plan(station.tem, station.live)
     spoken = io.StringIO()  # the RunEngine's prints, which are meant for a console
     with _progress(screen) as bar, contextlib.redirect_stdout(spoken):
         follow = _Follow(bar)
@@ -278,7 +258,12 @@ class _Follow:
 
 
 def run(
-    settings: Settings, settings_path: Path | None, experiment: Experiment, *, as_json: bool
+    settings: Settings,
+    settings_path: Path | None,
+    experiment: Experiment,
+    *,
+    field_of_view: float | None = None,
+    as_json: bool,
 ) -> None:
     """Run an experiment and print what was found.
 
@@ -290,12 +275,15 @@ def run(
         The file they came from.
     experiment : Experiment
         What to do.
+    field_of_view : float, optional
+        Width of the images, µm; as the microscope stands unless given.
     as_json : bool
         Print for a script.
     """
     with desk(settings, settings_path) as station:
-        outcome = measure(station, experiment, Console(stderr=True))
+        outcome = measure(station, Seen(experiment, field_of_view), Console(stderr=True))
         scan_id = station.RE.md["scan_id"]
+    files = experiment.leave(outcome, settings.data)
     if settings.storage.catalog:
         from station.catalog import CatalogError, ensure_catalog
 
@@ -307,10 +295,39 @@ def run(
     found = kind is not None and outcome.result is not None
     if as_json:
         row = kind.row(outcome.result) if kind and found else {"deficits": None}
-        print_json({"uid": outcome.uid, "scan_id": scan_id, **row})
+        files = {f"{name}_file": path for name, path in files.items()}
+        print_json({"uid": outcome.uid, "scan_id": scan_id, **row, **files})
         return
     screen = Console()
     if kind and found:
         screen.print(kind.table(outcome.result))
+    for name, path in files.items():
+        screen.print(f"{name} {path}", highlight=False, soft_wrap=True)
     screen.print(f"run {outcome.uid} (scan {scan_id})", highlight=False)
     screen.print(f"look further: twinscope report {outcome.uid[:8]}", highlight=False)
+
+
+def estimate(
+    settings: Settings,
+    settings_path: Path | None,
+    experiment: Experiment,
+    *,
+    field_of_view: float | None = None,
+    as_json: bool,
+) -> None:
+    """Print what an experiment would do, and do nothing.
+
+    Parameters
+    ----------
+    settings, settings_path, experiment, field_of_view, as_json
+        As for `run`.
+    """
+    from plans.rehearsal import rehearse
+
+    seen = Seen(experiment, field_of_view)
+    with desk(settings, settings_path) as station:
+        would = rehearse(seen.plan(station.tem, None), answers=seen.answers(station.tem))
+    if as_json:
+        print_json({"estimate": plain(asdict(would))})
+    else:
+        Console().print(str(would), highlight=False, soft_wrap=True)

@@ -8,50 +8,127 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from station.lookup import Stored
+from station.stage_tables import (
+    closure_name,
+    closure_words,
+    closures_of,
+    evidence_rows,
+    model_rows,
+    model_words,
+    verdict_sentence,
+)
 from station.tables import axis_in_words, in_words, mosaic_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.alignment import HysteresisResult
     from analysis.assets import AssetReader
+    from analysis.closure import Closure
     from analysis.figures import Tiles
 
-__all__ = ["draw_hysteresis", "draw_mosaic", "hysteresis_page", "mosaic_page"]
+__all__ = ["draw_mosaic", "draw_stage", "mosaic_page", "stage_page"]
 
 _log = logging.getLogger(__name__)
 
 _DPI = 150
 
 
-def draw_hysteresis(found: Stored, path: Path) -> None:
-    """Write the figure of a hysteresis run as PNG."""
+def draw_stage(found: Stored, path: Path) -> None:
+    """Write the figure of a stage run as PNG: the one that shows what it was run for."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from analysis.figures import hysteresis_figure
+    from analysis.figures import (
+        cross_axis_figure,
+        drift_figure,
+        hysteresis_figure,
+        model_figure,
+    )
 
-    figure = hysteresis_figure(found.result, _tiles(found))
+    result = found.result
+    if result.drift is not None:
+        figure = drift_figure(result.drift)
+    elif result.model is not None:
+        figure = model_figure(result)
+    elif closures_of(result):
+        figure = cross_axis_figure(result, _tiles(found))
+    else:
+        figure = hysteresis_figure(result, _tiles(found))
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=_DPI)
 
 
-def hysteresis_page(found: Stored) -> tuple[str, list[str]]:
-    """Title of the page of a hysteresis run, and its lines on what was found."""
+def stage_page(found: Stored) -> tuple[str, list[str]]:
+    """Title of the page of a stage run, and its lines on what was found."""
     result = found.result
+    title, lines = "Stage hysteresis", []
+    if result.drift is not None:
+        title, lines = "Drift", _drift_lines(result)
+    elif result.model is not None:
+        title, lines = "Model of the stage", _model_lines(result)
+    else:
+        closed = closures_of(result)
+        if closed:
+            title, lines = "Cross-axis motion", _closure_lines(closed)
+        lines += _deficit_lines(result)
+    if result.verdict is not None:
+        lines += ["", *_verdict_lines(result)]
+    registered = int(result.steps.accepted.sum())
+    lines += ["", f"{registered} of {len(result.steps)} steps were registered."]
+    if result.note:
+        lines += ["", f"Not found: {result.note}."]
+    return title, lines
+
+
+def _deficit_lines(result: HysteresisResult) -> list[str]:
     lines = [
         "First-step deficit after a reversal, with 95 % confidence interval:",
         "",
         "| axis | actual (images) | reported (stage) | reversals |",
         "|---|---|---|---|",
     ]
-    lines += [
+    return lines + [
         f"| {axis_in_words(deficit)} | {in_words(deficit.actual, deficit.unit)} "
         f"| {in_words(deficit.reported, deficit.unit)} "
         f"| {max(deficit.actual.legs, deficit.reported.legs)} |"
         for deficit in result.deficits
     ]
-    registered = int(result.steps.accepted.sum())
-    lines += ["", f"{registered} of {len(result.steps)} steps were registered."]
-    return "Stage hysteresis", lines
+
+
+def _verdict_lines(result: HysteresisResult) -> list[str]:
+    from analysis.agreement import CASES
+
+    verdict = result.verdict
+    assert verdict is not None
+    head = f"## Case ({verdict.case}), {CASES[verdict.case]}" if verdict.case else "## Case unknown"
+    lines = [head, "", f"Errors up to {100 * verdict.tolerance:g} % of a step pass."]
+    for axis in verdict.axes:
+        lines += ["", f"{verdict_sentence(axis)}", ""]
+        lines += ["| positions | | evidence |", "|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in evidence_rows(axis)]
+    return lines
+
+
+def _closure_lines(closed: tuple[Closure, ...]) -> list[str]:
+    lines = ["| out and back along | left of it, actual | reported |", "|---|---|---|"]
+    for closure in closed:
+        actual = " | ".join(closure_words(closure))
+        lines.append(f"| {closure_name(closure)} | {actual} |")
+    return [*lines, ""]
+
+
+def _model_lines(result: HysteresisResult) -> list[str]:
+    model = result.model
+    assert model is not None
+    names = [axis.axis for axis in model.axes]
+    lines = [f"| | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+    lines += [f"| {name} | {' | '.join(words)} |" for name, words in model_rows(model)]
+    told = model_words(model)
+    return [*lines, "", f"Square brackets hold 95 %. {told[0].upper()}{told[1:]}.", *model.notes]
+
+
+def _drift_lines(result: HysteresisResult) -> list[str]:
+    return [f"{str(result.drift).capitalize()}; brackets hold 95 %."]
 
 
 def draw_mosaic(found: Stored, path: Path) -> None:

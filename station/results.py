@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from station.tables import (
-    deficit_rows,
-    deficit_table,
-    mosaic_row,
-    mosaic_table,
+from station.stage_tables import (
+    closure_table,
+    closures_of,
+    drift_table,
+    model_table,
+    stage_row,
+    verdict_table,
 )
+from station.tables import deficit_rows, deficit_table, mosaic_row, mosaic_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from analysis.live import Analysis
     from station.lookup import Stored
@@ -41,7 +44,7 @@ class Kind(ABC):
         """Rebuild the result from the documents of an analysis run; a ValueError says why not."""
 
     @abstractmethod
-    def table(self, result: Any) -> Table:
+    def table(self, result: Any) -> RenderableType:
         """The result for the terminal."""
 
     @abstractmethod
@@ -57,7 +60,7 @@ class Kind(ABC):
         """Title of the page, and its lines on what was found."""
 
 
-class _Hysteresis(Kind):
+class _Stage(Kind):
     def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
         from analysis.live import HysteresisAnalysis
 
@@ -69,21 +72,36 @@ class _Hysteresis(Kind):
 
         return result_from_documents(documents)
 
-    def table(self, result: Any) -> Table:
-        return deficit_table(result)
+    def table(self, result: Any) -> RenderableType:
+        from rich.console import Group
+
+        shown: list[RenderableType] = []
+        if result.drift is not None:
+            shown.append(drift_table(result.drift))
+        if result.model is not None:
+            shown.append(model_table(result.model))
+        if not shown:
+            shown.append(deficit_table(result))
+        if closed := closures_of(result):
+            shown.append(closure_table(closed))
+        if result.verdict is not None:
+            shown.append(verdict_table(result.verdict))
+        if result.note:
+            shown.append(result.note)
+        return Group(*shown)
 
     def row(self, result: Any) -> dict[str, Any]:
-        return {"deficits": deficit_rows(result)}
+        return {"deficits": deficit_rows(result), **stage_row(result)}
 
     def draw(self, found: Stored, path: Path) -> None:
-        from station.pages import draw_hysteresis
+        from station.pages import draw_stage
 
-        draw_hysteresis(found, path)
+        draw_stage(found, path)
 
     def page(self, found: Stored) -> tuple[str, list[str]]:
-        from station.pages import hysteresis_page
+        from station.pages import stage_page
 
-        return hysteresis_page(found)
+        return stage_page(found)
 
 
 class _Mosaic(Kind):
@@ -97,7 +115,7 @@ class _Mosaic(Kind):
 
         return result_from_documents(documents)
 
-    def table(self, result: Any) -> Table:
+    def table(self, result: Any) -> RenderableType:
         return mosaic_table(result)
 
     def row(self, result: Any) -> dict[str, Any]:
@@ -115,7 +133,7 @@ class _Mosaic(Kind):
 
 
 # The most particular first: a run goes to the first analysis that wants it.
-_KINDS: Mapping[str, Kind] = {"mosaic": _Mosaic(), "hysteresis": _Hysteresis()}
+_KINDS: Mapping[str, Kind] = {"mosaic": _Mosaic(), "hysteresis": _Stage()}
 
 
 def kind_named(name: str) -> Kind | None:

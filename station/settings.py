@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import (
@@ -85,9 +85,19 @@ def _expanded(value: object) -> object:
     return path
 
 
+def _existing_file(value: object) -> object:
+    if not isinstance(value, str | Path):
+        raise ValueError("the path of a file is needed, in quotes")
+    path = Path(value).expanduser().absolute()
+    if not path.is_file():
+        raise ValueError("no such file")
+    return path
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Number = Annotated[float, AfterValidator(_finite)]
 Folder = Annotated[Path, BeforeValidator(_expanded)]
+File = Annotated[Path, BeforeValidator(_existing_file)]
 
 
 class _Section(BaseModel):
@@ -174,6 +184,29 @@ class SimulatorSettings(_Section):
         return self
 
 
+class StageSettings(_Section):
+    """Section ``[stage]``: how the compensated stage reaches its targets.
+
+    Parameters
+    ----------
+    approach : str
+        ``direct``; ``over-travel``, from the same side always; ``play-inversion`` and
+        ``learnt-map``, which rest on a model of the stage.
+    over_travel_um, over_travel_z_um : float
+        How far before a target the last leg of x and y, and of z, begins; 0 for none, µm.
+    relax_um : float
+        How far the last leg goes beyond the target, to come back by it, µm.
+    model : Path or None
+        The model; the newest of the data folder's ``models`` unless given.
+    """
+
+    approach: Literal["direct", "over-travel", "play-inversion", "learnt-map"] = "over-travel"
+    over_travel_um: Number = 10.0
+    over_travel_z_um: Number = 3.0
+    relax_um: Annotated[Number, Field(ge=0)] = 0.0
+    model: File | None = None
+
+
 class StorageSettings(_Section):
     """Section ``[storage]``.
 
@@ -216,6 +249,8 @@ class Settings(BaseSettings):
         The microscope.
     simulator : SimulatorSettings
         What goes wrong with a simulated one.
+    stage : StageSettings
+        How targets are reached.
     storage : StorageSettings
         What is done with the runs.
     live : LiveSettings
@@ -231,6 +266,7 @@ class Settings(BaseSettings):
     md: dict[str, Any] = Field(default_factory=dict)
     tem: TEMSettings = Field(default_factory=TEMSettings)
     simulator: SimulatorSettings = Field(default_factory=SimulatorSettings)
+    stage: StageSettings = Field(default_factory=StageSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
 

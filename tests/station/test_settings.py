@@ -87,7 +87,7 @@ def test_an_unknown_key_lists_the_allowed_ones(elsewhere: Path):
 
 def test_an_unknown_section_lists_the_allowed_ones(elsewhere: Path):
     write(elsewhere, "[afm]\nseed = 1\n")
-    assert "allowed: data, operator, md, tem, simulator, storage, live" in message()
+    assert "allowed: data, operator, md, tem, simulator, stage, storage, live" in message()
 
 
 def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -169,3 +169,13 @@ def test_a_fault_is_a_probability(elsewhere: Path):
 def test_no_command_meets_two_faults(elsewhere: Path):
     write(elsewhere, "[simulator]\ntimeout = 0.7\nblock = 0.7\n")
     assert "timeout + block + limiter is 1.4: at most 1 is allowed" in message()
+
+
+def test_a_stage_model_that_is_not_there_is_refused(elsewhere: Path):
+    write(elsewhere, '[stage]\nmodel = "monday.json"\n')
+    assert "stage.model is 'monday.json': no such file" in message()
+
+
+def test_an_approach_that_does_not_exist_is_refused(elsewhere: Path):
+    write(elsewhere, '[stage]\napproach = "magic"\n')
+    assert "'direct', 'over-travel', 'play-inversion' or 'learnt-map'" in message()
