@@ -17,6 +17,9 @@ ALL = (
     "montage",
     "stage",
     "hysteresis",
+    "framework",
+    "positioning",
+    "tilt",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 

@@ -7,21 +7,21 @@ characterisation run each. Actual positions get 1 to 5 nm of measurement noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.agreement import evaluate
-from analysis.characterisation import characterisation_targets
+from analysis.characterisation import CharacterisationPath, characterisation_path
 from analysis.identification import identify
 from analysis.record import StageRecord
-from analysis.stage_model import Quantity
+from analysis.stage_model import AxisModel, Quantity
 from benchmarks.tables import Table
 from plans.stage import hysteresis_targets
 from sim.fleet import run_fleet
-from sim.stage import StageParameters, random_stage
+from sim.stage import AxisParameters, Stage, StageParameters, random_stage
 from sim.stage_family import CASES, random_case
 
 __all__ = ["measure"]
@@ -29,6 +29,8 @@ __all__ = ["measure"]
 _UM = 1e-6
 _NOISE_UM = (1e-3, 5e-3)
 _DWELL = 2.0
+# Seconds at a stop without an image: until the sensors have been read anew.
+_PASS = 0.5
 _STAGES_A_CASE = 100
 _MODELS = 40
 _FIRST_SEED = 20_000
@@ -70,56 +72,107 @@ def _verdicts() -> Table:
     )
 
 
+def _characterised(
+    parameters: StageParameters, seed: int, path: CharacterisationPath
+) -> StageRecord:
+    """What a stage does on the path of a characterisation."""
+    stage = Stage(parameters, seed=seed, start_time=0.0)
+    rng = np.random.default_rng([seed, 43])
+    noise = rng.uniform(*_NOISE_UM)
+    n = len(path.target)
+    time, said, was = np.zeros(n), np.zeros((n, 2)), np.full((n, 2), np.nan)
+    now = 0.0
+    for stop, ((x, y), imaged) in enumerate(zip(path.target * _UM, path.imaged, strict=True)):
+        now = max(now, stage.command({"x": x, "y": y}, now)) + (_DWELL if imaged else _PASS)
+        time[stop], said[stop] = now, stage.readback(now).position[:2] / _UM
+        if imaged:
+            was[stop] = stage.actual(now)[:2] / _UM + rng.normal(0.0, noise, 2)
+    return StageRecord.of(path.target, said, was, covariance=np.eye(2) * noise**2, time=time)
+
+
 def _models() -> Table:
-    stages = [random_stage(_FIRST_SEED + seed) for seed in range(_MODELS)]
     found: dict[str, list[tuple[float, Quantity]]] = {}
-    path = characterisation_targets()
-    for stage, record in zip(stages, _records(stages, path), strict=True):
+    path = characterisation_path()
+    for seed in range(_FIRST_SEED, _FIRST_SEED + _MODELS):
+        stage = random_stage(seed)
+        record = _characterised(stage, seed, path)
         model = identify(record, measured=datetime.now(UTC), settle=_DWELL)
         for place, name in enumerate("xy"):
-            axis, truth = model.axis(name), stage.axes[name]
-            side = 0.5 * (1.0 + truth.specimen_asymmetry)
-            screw = truth.periodic
-            pairs = {
-                "play before the sensor, nm": (truth.sensor_play / _UM, axis.reported_play),
-                "play behind it, nm": (side * truth.specimen_play / _UM, axis.play),
-                "backlash, nm": (truth.backlash / _UM, axis.backlash),
-                "repeatability, nm": (truth.repeatability / _UM, axis.repeatability),
-                "cross-talk, 1e-3": (stage.crosstalk[place][1 - place], axis.crosstalk),
-            }
-            if screw is not None:
-                pairs["period, nm"] = (screw.period / _UM, axis.period)
-                pairs["amplitude, nm"] = (screw.amplitudes[0] / _UM, axis.amplitudes[0])
-            for key, pair in pairs.items():
-                found.setdefault(key, []).append(pair)
-    limits = {"play before the sensor, nm": 0.05, "play behind it, nm": 0.05, "backlash, nm": 0.05}
-    rows = [_recovered(name, pairs, limits.get(name)) for name, pairs in found.items()]
+            truth = stage.axes[name]
+            for key, value in _truth(truth, stage.crosstalk[place][1 - place]).items():
+                found.setdefault(key, []).append((value, _QUANTITIES[key](model.axis(name))))
+    rows = [_recovered(key, pairs) for key, pairs in found.items()]
+    images, moves = np.count_nonzero(path.imaged), len(path.target)
     return Table(
-        title=f"Model of a stage from {len(path)} images: recovered parameters",
-        columns=["", "known", "median error", "95th percentile", "within the aim", "covered"],
+        title=f"Model of a stage from {images} images on {moves} moves: recovered parameters",
+        columns=[
+            "",
+            "known",
+            "median error",
+            "95th percentile",
+            "aim",
+            "within the aim",
+            "covered",
+        ],
         rows=rows,
         notes=(
-            f"x and y of {_MODELS} random stages; aims: plays 5 %, period 1 %, cross-talk 1e-3; "
-            "covered: truth in the 95 % interval. A screw below five standard errors is not known."
+            f"x and y of {_MODELS} random stages. Covered: truth in the 95 % interval; aimed at "
+            "90 to 99 %. Within the aim: of those known, then of all. The play before the sensor "
+            "is what the reported position falls short by after a reversal, the backlash what the "
+            "actual one does: the play behind the sensor and its cells come on top. A screw below "
+            "five standard errors is not known: near amplitude 0 there is no period to be found, "
+            "and by the Cramér-Rao bound of this path no unbiased estimator is within 1 % on more "
+            "than about 93 % of all screws; nor within 5 % of a play of a few nanometres."
         ),
     )
 
 
-def _recovered(name: str, pairs: list[tuple[float, Quantity]], limit: float | None) -> list[str]:
+_PLAY, _SENSOR, _BACKLASH = "play behind it, nm", "play before the sensor, nm", "backlash, nm"
+_SLIP, _CROSSTALK = "repeatability, nm", "cross-talk, 1e-3"
+_PERIOD, _AMPLITUDE = "period, nm", "amplitude, nm"
+_QUANTITIES: dict[str, Callable[[AxisModel], Quantity]] = {
+    _SENSOR: lambda axis: axis.reported_play,
+    _PLAY: lambda axis: axis.play,
+    _BACKLASH: lambda axis: axis.backlash,
+    _SLIP: lambda axis: axis.repeatability,
+    _CROSSTALK: lambda axis: axis.crosstalk,
+    _PERIOD: lambda axis: axis.period,
+    _AMPLITUDE: lambda axis: axis.amplitudes[0],
+}
+# As a part of the truth, and absolute.
+_AIMS = {_SENSOR: 0.05, _PLAY: 0.05, _BACKLASH: 0.05, _PERIOD: 0.01}
+_AIMS_ABSOLUTE = {_CROSSTALK: 1e-3}
+
+
+def _truth(axis: AxisParameters, crosstalk: float) -> dict[str, float]:
+    """What an axis is, by the names of the table, µm."""
+    truth = {
+        _SENSOR: axis.sensor_play / _UM,
+        _PLAY: 0.5 * (1.0 + axis.specimen_asymmetry) * axis.specimen_play / _UM,
+        _BACKLASH: axis.backlash / _UM,
+        _SLIP: axis.repeatability / _UM,
+        _CROSSTALK: crosstalk,
+    }
+    if axis.periodic is not None:
+        truth[_PERIOD] = axis.periodic.period / _UM
+        truth[_AMPLITUDE] = axis.periodic.amplitudes[0] / _UM
+    return truth
+
+
+def _recovered(name: str, pairs: list[tuple[float, Quantity]]) -> list[str]:
     known = [(truth, q) for truth, q in pairs if np.isfinite(q.value)]
     truth = np.array([t for t, _ in known])
     error = np.abs(np.array([q.value for _, q in known]) - truth)
     covered = np.mean([q.low <= t <= q.high for t, q in known])
-    within = "-"
-    if limit is not None:
-        within = f"{np.mean(error <= limit * truth):.0%}"
-    elif name.startswith("period"):
-        within = f"{np.mean(error <= 0.01 * truth):.0%}"
-    elif name.startswith("cross-talk"):
-        within = f"{np.mean(error <= 1e-3):.0%}"
+    aim, within = "-", "-"
+    if name in _AIMS or name in _AIMS_ABSOLUTE:
+        limit = _AIMS_ABSOLUTE.get(name, _AIMS.get(name, 0.0) * truth)
+        aim = f"{_AIMS[name]:.0%}" if name in _AIMS else f"{_AIMS_ABSOLUTE[name]:g}"
+        hits = np.count_nonzero(error <= limit)
+        within = f"{hits / len(known):.1%}, {hits / len(pairs):.1%}"
     middle, tail = 1e3 * np.percentile(error, [50, 95])
     share = f"{len(known)} of {len(pairs)}"
-    return [name, share, f"{middle:.3g}", f"{tail:.3g}", within, f"{covered:.0%}"]
+    return [name, share, f"{middle:.3g}", f"{tail:.3g}", aim, within, f"{covered:.1%}"]
 
 
 def measure() -> list[Table]:
