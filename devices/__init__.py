@@ -10,22 +10,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from devices.approaches import Approach, Direct, OverTravel, PlayInversion
     from devices.camera import Camera
     from devices.column import Column
     from devices.goniometer import Axis, Goniometer
+    from devices.locator import Locator
     from devices.microscope import Microscope
+    from devices.positioning import CompensatedAxis, CompensatedStage
     from devices.status import MotionStatus, RequestStatus, combine
 
-__all__ = ["Axis", "Camera", "Column", "Goniometer", "Microscope", "MotionStatus", "RequestStatus"]
-__all__ += ["combine"]
+__all__ = [
+    "Approach",
+    "Axis",
+    "Camera",
+    "Column",
+    "CompensatedAxis",
+    "CompensatedStage",
+    "Direct",
+    "Goniometer",
+    "Locator",
+    "Microscope",
+    "MotionStatus",
+    "OverTravel",
+    "PlayInversion",
+    "RequestStatus",
+    "combine",
+]
 
 _HOMES = {
+    "Approach": "devices.approaches",
     "Axis": "devices.goniometer",
     "Camera": "devices.camera",
     "Column": "devices.column",
+    "CompensatedAxis": "devices.positioning",
+    "CompensatedStage": "devices.positioning",
+    "Direct": "devices.approaches",
     "Goniometer": "devices.goniometer",
+    "Locator": "devices.locator",
     "Microscope": "devices.microscope",
     "MotionStatus": "devices.status",
+    "OverTravel": "devices.approaches",
+    "PlayInversion": "devices.approaches",
     "RequestStatus": "devices.status",
     "combine": "devices.status",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bluesky.plan_stubs as bps
@@ -9,11 +10,15 @@ import numpy as np
 from bluesky.utils import MsgGenerator
 from numpy.typing import NDArray
 
+from analysis.drift_prediction import predict_drift
 from devices.locator import Locator
 from devices.microscope import Microscope
 from devices.positioning import CompensatedStage
+from plans._checks import checked_count, not_negative
+from plans._steps import read_into, triggered
 
 __all__ = [
+    "Looks",
     "Placement",
     "PositioningError",
     "asked",
@@ -23,13 +28,12 @@ __all__ = [
     "look",
     "placed",
     "set_image_shift",
-    "take",
 ]
 
-_LOOK_AGAIN_S = 0.02
 _NM_PER_UM = 1e3
 _TRIES = 5  # to reach a place though pauses break the move off
 _SAME_UM = 1e-3
+_SURE = 1e-12  # µm²: of a dry run, in which nobody looks
 _FIX = ("x", "y", "stderr_x", "stderr_y", "accepted", "reason")
 
 
@@ -62,12 +66,47 @@ class Placement:
 
 @dataclass(frozen=True)
 class Seen:
-    """What an image told."""
+    """What an image told: where its middle is (µm), and when (s, the instrument's clock)."""
 
     position: NDArray[np.float64]
-    stderr: float
+    covariance: NDArray[np.float64]
+    time: float
     accepted: bool
     reason: str
+
+    @property
+    def stderr(self) -> float:
+        """Standard error, the worse of x and y, µm."""
+        return float(np.sqrt(np.diag(self.covariance).max()))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often to look before the point counts as in place.
+
+    Parameters
+    ----------
+    images : int
+        That correct; at least 1.
+    interval : float
+        Seconds from one to the next.
+    lead : float
+        Seconds from the last to the middle of what the point is wanted for: the specimen is
+        corrected for its drift until then, as far as the images show one. 0 for none.
+    most_moves : int
+        Of the stage.
+    """
+
+    images: int
+    interval: float
+    lead: float
+    most_moves: int
+
+    def __post_init__(self) -> None:
+        for name in ("images", "most_moves"):
+            checked_count(name, getattr(self, name))
+        for name in ("interval", "lead"):
+            not_negative(name, getattr(self, name), "s")
 
 
 def fine(
@@ -76,8 +115,7 @@ def fine(
     goal: NDArray[np.float64],
     aim: NDArray[np.float64],
     stage: CompensatedStage | None,
-    images: int,
-    most_moves: int,
+    looks: Looks,
     *,
     moves: int,
 ) -> MsgGenerator[Placement]:
@@ -91,21 +129,25 @@ def fine(
     moves : int
         Of the stage so far.
     """
-    taken, corrections = 0, 0
-    aim = aim.copy()
+    taken, aim = 0, aim.copy()
+    since_move: list[tuple[float, NDArray[np.float64], NDArray[np.float64]]] = []
     while True:
         seen = yield from placed(tem, locator, goal)
         taken += 1
         missing = goal - seen.position
-        shift = (yield from image_shift(tem)) + missing
+        shifted = yield from image_shift(tem)
+        since_move.append((seen.time, seen.position - shifted, seen.covariance))
+        last = len(since_move) == looks.images
+        shift = goal - _foreseen(since_move, looks.lead if last else 0.0)
         if _within(tem, shift):
             yield from set_image_shift(tem, shift)
-            corrections += 1
-            if corrections == images:
+            if last:
                 residual = float(np.hypot(*missing))
                 return Placement(residual, seen.stderr, moves, taken, True)
+            if looks.interval:
+                yield from bps.sleep(looks.interval)
             continue
-        if moves >= most_moves:
+        if moves >= looks.most_moves:
             raise PositioningError(
                 f"{locator.name}: {np.hypot(*missing):.3f} µm are missing after {moves} moves, "
                 f"more than the image shift takes, {tem.column.image_shift_x.limits[1]:g} nm"
@@ -114,7 +156,17 @@ def fine(
         yield from set_image_shift(tem, np.zeros(2))
         yield from go(tem, stage, aim)
         moves += 1
-        corrections = 0
+        since_move.clear()
+
+
+def _foreseen(
+    fixes: Sequence[tuple[float, NDArray[np.float64], NDArray[np.float64]]], lead: float
+) -> NDArray[np.float64]:
+    """Where the stage is, without image shift, at its last fix or `lead` seconds after, µm."""
+    time, position, covariance = (list(column) for column in zip(*fixes, strict=True))
+    if not lead:
+        return position[-1]
+    return predict_drift(time, position, covariance, at=time[-1] + lead).position
 
 
 def go(
@@ -150,14 +202,6 @@ def asked(
     return np.array([x, y])
 
 
-def take(tem: Microscope) -> MsgGenerator[None]:
-    """Take an image, also over pauses, which break off the RunEngine's wait."""
-    # ophyd's statuses keep bluesky's protocol but for the names of arguments
-    status = yield from bps.trigger(tem.camera, wait=True)  # pyright: ignore[reportArgumentType]
-    while status is not None and not status.done:
-        yield from bps.sleep(_LOOK_AGAIN_S)
-
-
 def placed(tem: Microscope, locator: Locator, supposed: NDArray[np.float64]) -> MsgGenerator[Seen]:
     """Look, and insist on an answer."""
     seen = yield from look(tem, locator, supposed)
@@ -176,25 +220,16 @@ def look(tem: Microscope, locator: Locator, supposed: NDArray[np.float64]) -> Ms
     supposed : ndarray, shape (2,)
         Where it is in a dry run, in which nobody looks, (x, y) µm.
     """
-    yield from take(tem)
-    status = yield from bps.trigger(locator, wait=True)  # pyright: ignore[reportArgumentType]
-    while status is not None and not status.done:
-        yield from bps.sleep(_LOOK_AGAIN_S)
-    yield from bps.create(locator.name)
-    try:
-        reading = yield from bps.read(locator)  # pyright: ignore[reportArgumentType]
-        yield from bps.read(tem.column)
-        yield from bps.read(tem.goniometer)
-    except Exception:
-        yield from bps.drop()  # else the baseline at the end finds it open and hides the cause
-        raise
-    yield from bps.save()
-    if reading is None:
-        return Seen(supposed, 0.0, True, "a dry run")
+    yield from triggered(tem.camera)
+    yield from triggered(locator)
+    reading = yield from read_into(locator.name, locator, tem.column, tem.goniometer)
+    if not reading:
+        return Seen(supposed, _SURE * np.eye(2), 0.0, True, "a dry run")
     value = {signal: reading[getattr(locator, signal).name]["value"] for signal in _FIX}
     return Seen(
         np.array([value["x"], value["y"]]),
-        max(value["stderr_x"], value["stderr_y"]),
+        np.diag([value["stderr_x"], value["stderr_y"]]) ** 2,
+        (yield from bps.rd(tem.camera.time)),
         bool(value["accepted"]),
         value["reason"],
     )

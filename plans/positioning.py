@@ -25,7 +25,9 @@ from analysis.atlas import Atlas, Feature
 from devices.locator import Locator
 from devices.microscope import Microscope
 from devices.positioning import CompensatedStage
+from plans._checks import checked_count
 from plans._fixes import (
+    Looks,
     Placement,
     PositioningError,
     asked,
@@ -35,9 +37,9 @@ from plans._fixes import (
     look,
     placed,
     set_image_shift,
-    take,
 )
 from plans._grid import checked_pair
+from plans._steps import triggered
 
 __all__ = [
     "Placement",
@@ -128,7 +130,7 @@ def closed_loop(
         An image could not be placed; the stage stands where it was taken.
     """
     goal = np.array(checked_pair("target", target))
-    _check_counts(most_moves=most_moves)
+    checked_count("most_moves", most_moves)
     yield from set_image_shift(tem, np.zeros(2))
     aim = goal.copy()
     moves, residual, stderr = 0, math.inf, math.nan
@@ -150,6 +152,8 @@ def coarse_fine(
     *,
     stage: CompensatedStage | None = None,
     images: int = 1,
+    interval: float = 0.0,
+    lead: float = 0.0,
     most_moves: int = 2,
 ) -> MsgGenerator[Placement]:
     """Move the stage near a point, look, and let the image shift take up the rest.
@@ -168,6 +172,11 @@ def coarse_fine(
         What moves; the goniometer itself by default.
     images : int
         At least 1; each further one corrects what has crept since the one before.
+    interval : float
+        Seconds between images: longer shows a drift better.
+    lead : float
+        Seconds from the last image to the middle of what the point is wanted for. The drift that
+        two or more images show is taken to go on until then, and corrected beforehand.
     most_moves : int
         Of the stage.
 
@@ -183,10 +192,10 @@ def coarse_fine(
         `most_moves`. The stage stands where the last image was taken.
     """
     goal = np.array(checked_pair("target", target))
-    _check_counts(images=images, most_moves=most_moves)
+    looks = Looks(images, interval, lead, most_moves)
     yield from set_image_shift(tem, np.zeros(2))
     yield from go(tem, stage, goal)
-    return (yield from fine(tem, locator, goal, goal, stage, images, most_moves, moves=1))
+    return (yield from fine(tem, locator, goal, goal, stage, looks, moves=1))
 
 
 @plan
@@ -244,7 +253,7 @@ def remember(tem: Microscope, *, stage: CompensatedStage | None = None) -> MsgGe
     Remembered
         For `recall`.
     """
-    yield from take(tem)
+    yield from triggered(tem.camera)
     image, _ = tem.camera.last_frame
     sent = yield from asked(tem, stage)
     shift = yield from image_shift(tem)
@@ -261,6 +270,8 @@ def recall(
     *,
     stage: CompensatedStage | None = None,
     images: int = 1,
+    interval: float = 0.0,
+    lead: float = 0.0,
     most_moves: int = 2,
 ) -> MsgGenerator[Placement]:
     """Go back to a remembered place: the stage first, then by its image.
@@ -271,7 +282,7 @@ def recall(
         The microscope, at the magnification of the image.
     remembered : Remembered
         From `remember`.
-    stage, images, most_moves
+    stage, images, interval, lead, most_moves
         As of `coarse_fine`.
 
     Returns
@@ -297,7 +308,14 @@ def recall(
     locator = Locator(tem, atlas.locate, name=f"{tem.name}_recall")
     return (
         yield from coarse_fine(
-            tem, locator, position[0], stage=stage, images=images, most_moves=most_moves
+            tem,
+            locator,
+            position[0],
+            stage=stage,
+            images=images,
+            interval=interval,
+            lead=lead,
+            most_moves=most_moves,
         )
     )
 
@@ -334,7 +352,7 @@ def move_to_feature(
     ValueError
         The template is larger than the field; nothing has moved.
     """
-    _check_counts(images=images)
+    looks = Looks(images, 0.0, 0.0, most_moves)
     rows, columns = tem.camera.shape.get()
     if np.ndim(template) != 2 or template.shape[0] > rows or template.shape[1] > columns:
         raise ValueError(
@@ -343,7 +361,7 @@ def move_to_feature(
     feature = Feature(np.asarray(template), (yield from _matrix(tem)))
     locator = Locator(tem, feature.locate, name=f"{tem.name}_feature")
     aim = yield from asked(tem, stage)
-    return (yield from fine(tem, locator, np.zeros(2), aim, stage, images, most_moves, moves=0))
+    return (yield from fine(tem, locator, np.zeros(2), aim, stage, looks, moves=0))
 
 
 def _matrix(tem: Microscope) -> MsgGenerator[NDArray[np.float64]]:
@@ -355,9 +373,3 @@ def _matrix(tem: Microscope) -> MsgGenerator[NDArray[np.float64]]:
 
 def _pixel_nm(matrix: NDArray[np.float64]) -> float:
     return 1e3 * math.sqrt(abs(float(np.linalg.det(matrix))))
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}, must be at least 1")

@@ -11,8 +11,9 @@ from station import StationError
 
 if TYPE_CHECKING:
     from analysis.stage_model import StageModel
+    from devices.approaches import Approach
     from devices.goniometer import Goniometer
-    from devices.positioning import Approach, CompensatedStage
+    from devices.positioning import CompensatedStage
     from station.settings import Settings, StageSettings
 
 __all__ = ["ModelError", "compensated_stage", "model_file"]
@@ -101,13 +102,13 @@ def _model(settings: Settings) -> StageModel:
 
 
 def _direct(settings: Settings) -> Approach:
-    from devices.positioning import Direct
+    from devices.approaches import Direct
 
     return Direct()
 
 
 def _over_travel(settings: Settings) -> Approach:
-    from devices.positioning import OverTravel
+    from devices.approaches import OverTravel
 
     stage: StageSettings = settings.stage
     lateral, height = stage.over_travel_um, stage.over_travel_z_um
@@ -116,7 +117,7 @@ def _over_travel(settings: Settings) -> Approach:
 
 
 def _play_inversion(settings: Settings) -> Approach:
-    from devices.positioning import PlayInversion
+    from devices.approaches import PlayInversion
 
     return PlayInversion({axis.axis: axis.backlash.value for axis in _model(settings).axes})
 

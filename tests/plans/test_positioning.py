@@ -243,7 +243,12 @@ def test_a_target_outside_the_limits_moves_nothing(bench: Any, engine: Any) -> N
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"images": 0}, "images is 0"), ({"most_moves": 0}, "most_moves is 0")],
+    [
+        ({"images": 0}, "images is 0"),
+        ({"most_moves": 0}, "most_moves is 0"),
+        ({"lead": -1.0}, "lead is -1 s: it must be 0 or more"),
+        ({"interval": float("nan")}, "interval is nan: a finite number is needed"),
+    ],
 )
 def test_counts_that_cannot_be_are_refused(
     bench: Any, engine: Any, options: Any, message: str
@@ -252,6 +257,25 @@ def test_counts_that_cannot_be_are_refused(
         in_a_run(
             engine, bench.tem, lambda: coarse_fine(bench.tem, oracle(bench), (0, 0), **options)
         )
+
+
+@pytest.mark.parametrize("lead", [0.0, 7.0])
+def test_a_drift_is_corrected_beforehand(bench: Any, engine: Any, lead: float) -> None:
+    # 20 nm/s along x, told without error at the instrument's times of the images
+    times: list[float] = []
+
+    def drifting(image: NDArray[Any], expected: tuple[float, float]) -> Fix:
+        times.append(bench.tem.camera.time.get())
+        shift = 1e-3 * np.array(shift_nm(bench))
+        return Fix(np.array([5.0 + 0.02 * (times[-1] - times[0]), 1.0]) + shift, 1e-10 * np.eye(2))
+
+    locator = Locator(bench.tem, drifting, name="drifting")
+    in_a_run(
+        engine,
+        bench.tem,
+        lambda: coarse_fine(bench.tem, locator, (5.0, 1.0), images=2, interval=0.3, lead=lead),
+    )
+    assert shift_nm(bench)[0] == pytest.approx(-20.0 * (times[-1] - times[0] + lead), abs=1.0)
 
 
 @dataclass(frozen=True)
