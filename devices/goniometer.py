@@ -21,6 +21,7 @@ from event_model import DataKey
 from ophyd import Component as Cpt
 from ophyd import Device, PositionerBase
 
+from devices.pole_piece import PolePieceRule
 from devices.status import MotionStatus
 from devices.units import DEGREE, MICROMETRE, Unit
 from devices.wire import (
@@ -46,6 +47,7 @@ __all__ = ["Axis", "Goniometer"]
 _TIMEOUT_FACTOR = 2.0  # twice the time from distance and speed,
 _TIMEOUT_MARGIN_S = 20.0  # and what a slow vendor server may take on top, its own checks included
 _REQUEST_S = 0.9
+_TOUCHING = ("alpha", "beta", "z")
 _STOP_AGAIN_S = 1.0  # five axes of a dead link are not stopped five times when a plan is over
 
 
@@ -272,6 +274,37 @@ class Goniometer(WireDevice):
                 )
             axes[name].check_value(target)
 
+    def check_room(self, positions: Mapping[str, float]) -> None:
+        """Refuse a place at which the holder would touch the pole piece.
+
+        Parameters
+        ----------
+        positions : mapping of str to float
+            Of z, alpha and beta, µm and degrees; those not named count as where they were sent.
+
+        Raises
+        ------
+        LimitError
+            Where the server tells the rule and it is broken. The server itself also looks at the
+            way there.
+        """
+        rule = capabilities(self.client, "stage").get("pole_piece")
+        if rule is None or not positions.keys() & set(_TOUCHING):
+            return
+        axes, places = self.axes, dict(positions)
+        if set(_TOUCHING) - places.keys():
+            reading = self.snapshot.get()
+            places = {name: axes[name].target.convert(reading) for name in _TOUCHING} | places
+        room = PolePieceRule(**rule).room(
+            **{name: axes[name].unit.to_si(float(places[name])) for name in _TOUCHING}
+        )
+        if room < 0:
+            told = ", ".join(f"{name} {axes[name].unit.show(places[name])}" for name in _TOUCHING)
+            raise LimitError(
+                f"{self.name} target {told} is not allowed: the holder would touch the pole piece, "
+                f"{-1e6 * room:.0f} µm too high; tilt less or go nearer to z 0"
+            )
+
     def set(self, targets: Mapping[str, float], *, timeout: float | None = None) -> MotionStatus:
         """Move several axes at once.
 
@@ -302,6 +335,7 @@ class Goniometer(WireDevice):
         axes = self.axes
         for name, target in targets.items():
             axes[name].check_value(target)
+        self.check_room(targets)
         reading = self.snapshot.get()
         durations = {
             name: _duration(axes[name], reading, float(target)) for name, target in targets.items()

@@ -255,7 +255,7 @@ class TrackedStage:
         self._shift = np.zeros(2)  # of the image from home, µm
 
     def check(self, tilts: list[float], z_reach: float = 0.0) -> None:
-        """Refuse tilts, or an over-travel, beyond the limits of an axis; nothing has moved.
+        """Refuse tilts and heights beyond limits or at the pole piece; nothing has moved.
 
         Parameters
         ----------
@@ -270,6 +270,9 @@ class TrackedStage:
         for name, way in zip(_LINEAR, (0.0, 0.0, z_reach), strict=True):
             goniometer.check_value({name: self.home[name] - way - self.over_travel})
             goniometer.check_value({name: self.home[name] + way})
+        for tilt in (min(tilts), max(tilts)):
+            for z in (self.home["z"] - z_reach, self.home["z"] + z_reach):
+                goniometer.check_room({"alpha": tilt, "beta": self.home["beta"], "z": z})
 
     def look(self, alpha: float, stream: str = "primary") -> MsgGenerator[None]:
         """Tilt, bring the feature to where it was, take an image and judge it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from bluesky.protocols import Checkable, Location
 from bluesky.utils import Msg
 
+from devices.approaches import Approach, Standing
 from devices.camera import Camera
 from devices.goniometer import Axis, Goniometer
 from devices.microscope import Microscope
+from devices.positioning import CompensatedAxis, CompensatedStage
 from devices.wire import LimitError
 from plans._exposures import Exposure, field_corners
 
@@ -37,6 +40,22 @@ def _(device: Goniometer, value: Any) -> dict[Axis, float]:
 
 @_stage_targets.register
 def _(device: Axis, value: Any) -> dict[Axis, float]:
+    return {device: float(value)}
+
+
+@singledispatch
+def _asked(device: Any, value: Any) -> dict[CompensatedAxis, float]:
+    """Axes of a compensated stage that are asked to be somewhere."""
+    return {}
+
+
+@_asked.register
+def _(device: CompensatedStage, value: Any) -> dict[CompensatedAxis, float]:
+    return {device.axes[name]: float(target) for name, target in value.items()}
+
+
+@_asked.register
+def _(device: CompensatedAxis, value: Any) -> dict[CompensatedAxis, float]:
     return {device: float(value)}
 
 
@@ -112,6 +131,7 @@ class Walk:
         self._located: dict[Any, Any] = {}
         self._readings: dict[Any, dict[str, Any]] = {}
         self._ends: dict[Any, float] = defaultdict(float)
+        self._approaches: dict[CompensatedStage, Approach] = {}
 
     def see(self, message: Msg) -> Msg:
         """Look at every message: find the microscope, and give up a plan without end."""
@@ -140,19 +160,22 @@ class Walk:
         """Have the device check its target, and take it as reached when the group is waited for."""
         device, (target, *_) = message.obj, message.args
         self._steps += 1
-        if isinstance(device, Checkable):
-            try:
+        try:
+            if isinstance(device, Checkable):
                 device.check_value(target)
-            except ValueError as error:
-                raise LimitError(
-                    f"step {self._steps} of the plan, after {self.moves} moves and "
-                    f"{len(self.exposures)} images: {error}"
-                ) from error
-        moving = _stage_targets(device, target)
-        if moving:
-            self._move(moving, message)
-        else:
-            self._tell(device, target)
+            legs = self._legs(device, target)
+            for leg in legs:
+                self._check(leg)
+        except ValueError as error:
+            raise LimitError(
+                f"step {self._steps} of the plan, after {self.moves} moves and "
+                f"{len(self.exposures)} images: {error}"
+            ) from error
+        if legs:
+            self._move(legs, message)
+        for axis, asked in _asked(device, target).items():
+            self._told[axis.target.name] = asked
+        self._tell(device, target)
 
     def trigger(self, message: Msg) -> None:
         """Take an image where the stage was sent."""
@@ -182,17 +205,51 @@ class Walk:
             "analysis"
         )
 
-    def _move(self, targets: Mapping[Axis, float], message: Msg) -> None:
+    def _legs(self, device: Any, target: Any) -> list[dict[Axis, float]]:
+        """Moves of the stage that a set brings about; none where it moves no stage."""
+        targets, asked = _stage_targets(device, target), _asked(device, target)
+        if not asked:
+            return [targets] if targets else []
+        stage = next(iter(asked)).stage_of
+        if stage not in self._approaches:  # a copy: what it learns of the stage has not happened
+            self._approaches[stage] = copy.deepcopy(stage.approach)
+        axes = stage.goniometer.axes
+        standing = {
+            name: Standing(*map(self._value, (axis.target, axis.direction, axis.travel)))
+            for name, axis in axes.items()
+        }
+        wanted = {axis.axis.axis: goal for axis, goal in asked.items()}
+        legs = self._approaches[stage].waypoints(wanted, standing)
+        return [{axes[name]: goal for name, goal in leg.items()} for leg in legs]
+
+    def _check(self, leg: Mapping[Axis, float]) -> None:
+        """Refuse a move beyond the limits, or to the pole piece."""
+        goniometer = next(iter(leg)).goniometer
+        sent = {name: self._value(axis.target) for name, axis in goniometer.axes.items()}
+        targets = {axis.axis: target for axis, target in leg.items()}
+        goniometer.check_value(targets)
+        if targets.keys() - {"x", "y"}:
+            goniometer.check_room(sent | targets)
+
+    def _move(self, legs: Sequence[Mapping[Axis, float]], message: Msg) -> None:
         seconds = 0.0
-        for axis, target in targets.items():
-            way = abs(target - self._value(axis.target))
-            seconds = max(seconds, _move_s(axis, way))
-            self.travel[axis] += way
-            low, high = self.extents.get(axis, (target, target))
-            self.extents[axis] = (min(low, target), max(high, target))
-            self._told[axis.target.name] = target
-            self._tell(axis, target)
-        self.moves += 1
+        for leg in legs:
+            longest = 0.0
+            for axis, target in leg.items():
+                before, gone = self._value(axis.target), self._value(axis.travel)
+                way, direction = abs(target - before), int(np.sign(target - before))
+                onward = direction == self._value(axis.direction)
+                longest = max(longest, _move_s(axis, way))
+                self.travel[axis] += way
+                low, high = self.extents.get(axis, (target, target))
+                self.extents[axis] = (min(low, target), max(high, target))
+                if direction:
+                    self._told[axis.travel.name] = gone + way if onward else way
+                    self._told[axis.direction.name] = direction
+                self._told[axis.target.name] = target
+                self._tell(axis, target)
+            seconds += longest
+        self.moves += len(legs)
         self._begin(message, seconds, "moves")
 
     def _tell(self, device: Any, value: Any) -> None:

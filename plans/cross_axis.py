@@ -143,6 +143,7 @@ def cross_axis(
     stops = [dict(zip(names, place, strict=True)) for place in places]
     for targets in stops:
         tem.goniometer.check_value(targets)
+        tem.goniometer.check_room(targets)
 
     arguments = {
         "axes": names,

@@ -94,8 +94,9 @@ class Rehearsal:
 def rehearse(plan: MsgGenerator[Any], *, answers: Mapping[Any, Any] | None = None) -> Rehearsal:
     """Estimate and check a plan before it runs; nothing moves, nothing is written.
 
-    Every target is checked by the device that it is for. Whether the holder would touch the pole
-    piece only the instrument knows: it refuses such a move when it comes.
+    Every target is checked by the device that it is for, and tilts and heights for the pole piece,
+    where the instrument tells its rule, with all axes where the plan will have sent them. Moves of a
+    compensated stage are those of its approach.
 
     Parameters
     ----------

@@ -123,6 +123,7 @@ def hysteresis(
     for name, start in starts.items():
         for end in (start - steps * step, start + steps * step):
             tem.goniometer.check_value({name: end})
+            tem.goniometer.check_room({name: end})
 
     arguments = {
         "axes": names,

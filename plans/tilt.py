@@ -162,12 +162,12 @@ def eucentric_height(
     ValueError
         Arguments out of range; nothing has moved.
     devices.wire.LimitError
-        The tilts or the heights would leave the limits of an axis; nothing has moved.
+        The tilts or the heights would leave the limits of an axis or touch the pole piece; nothing
+        has moved.
     RuntimeError
         The feature was lost, or the height is out of reach.
     bluesky.utils.FailedStatus
-        The microscope refused a move, as one that would touch the pole piece, of which it alone
-        knows.
+        The microscope refused a move.
     """
     rounds = _checked_rounds(tilt)
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < len(rounds):
@@ -305,12 +305,11 @@ def tilt_series(
     ValueError
         Arguments out of range; nothing has moved.
     devices.wire.LimitError
-        The tilts would leave the limits of an axis; nothing has moved.
+        The tilts would leave the limits of an axis or touch the pole piece; nothing has moved.
     RuntimeError
         The feature was lost.
     bluesky.utils.FailedStatus
-        The microscope refused a move, as one that would touch the pole piece, of which it alone
-        knows.
+        The microscope refused a move.
     """
     tilts = tilt_scheme(start, stop, step, scheme)
     over_travel = not_negative("over_travel", over_travel, "µm")

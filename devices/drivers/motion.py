@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from devices.drivers.arguments import finite_number, no_others, within
@@ -75,8 +75,10 @@ class StageService:
         self._latest: StageReading | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return the axes with their units, limits (SI) and speeds."""
+        """Return the axes with their units, limits (SI) and speeds, and the pole piece's rule."""
+        rule = self._driver.pole_piece
         return {
+            "pole_piece": None if rule is None else asdict(rule),
             "axes": {
                 name: {
                     "unit": axis.unit,
@@ -89,7 +91,7 @@ class StageService:
                     "readback_lag": axis.readback_lag,
                 }
                 for name, axis in self._driver.axes.items()
-            }
+            },
         }
 
     def commands(self) -> Mapping[str, Command]:

@@ -15,6 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.pole_piece import PolePieceRule
+
 __all__ = [
     "AxisReading",
     "AxisSpecification",
@@ -116,6 +118,11 @@ class StageDriver(Protocol):
     @property
     def axes(self) -> Mapping[str, AxisSpecification]:
         """The axes that exist, by name (``x``, ``y``, ``z``, ``alpha``, ``beta``)."""
+        ...
+
+    @property
+    def pole_piece(self) -> PolePieceRule | None:
+        """What keeps the holder off the pole piece; None where the instrument does not tell."""
         ...
 
     def read(self) -> StageReading:

@@ -25,6 +25,7 @@ from devices.drivers.protocols import (
     Frame,
     StageReading,
 )
+from devices.pole_piece import PolePieceRule
 from devices.wire import CancelledError, InstrumentError
 from sim.clock import Clock, ScaledClock
 from sim.faults import BLOCK, NO_FAULTS, TIMEOUT, FaultPlan
@@ -130,6 +131,14 @@ class SimulatedStage:
     def axes(self) -> Mapping[str, AxisSpecification]:
         """The five axes."""
         return self._axes
+
+    @property
+    def pole_piece(self) -> PolePieceRule | None:
+        """The rule of the simulated stage, if it has one."""
+        rule = self._stage.parameters.pole_piece
+        if rule is None:
+            return None
+        return PolePieceRule(rule.clearance, rule.half_width, rule.half_length)
 
     def read(self) -> StageReading:
         """Return what the stage's controller reports now."""

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -208,6 +209,35 @@ def test_wrong_targets_of_several_axes_are_refused(bench: Any, targets: Any) -> 
     with pytest.raises(LimitError):
         bench.tem.goniometer.set(targets)
     assert not bench.client.sent
+
+
+# The bench's rule: 1.5 mm |sin alpha| + 1 mm |sin beta| + |z| up to 1.9 mm.
+TOUCHING = {"alpha": 60.0, "beta": 25.0, "z": 200.0}  # 1.299 + 0.423 + 0.2 = 1.922 mm
+
+
+def test_what_would_touch_the_pole_piece_is_refused_before_anything_is_sent(bench: Any) -> None:
+    with pytest.raises(LimitError, match=r"touch the pole piece, 22 µm too high"):
+        bench.tem.goniometer.set(TOUCHING)
+    assert bench.client.sent["stage.move"] == 0
+
+
+def test_at_the_pole_piece_an_axis_minds_where_the_others_stand(bench: Any) -> None:
+    goniometer = bench.tem.goniometer
+    goniometer.set({"alpha": 60.0, "z": 200.0}).wait(timeout=30)
+    with pytest.raises(LimitError, match="touch the pole piece"):
+        goniometer.beta.set(25.0)
+    goniometer.beta.set(20.0).wait(timeout=30)  # 1.841 mm
+
+
+def test_an_instrument_without_a_rule_is_asked_for_none(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {**bench.client.hello.services["stage"], "pole_piece": None}
+    services = {**bench.client.hello.services, "stage": said}
+    monkeypatch.setattr(
+        type(bench.client), "hello", property(lambda client: SimpleNamespace(services=services))
+    )
+    bench.tem.goniometer.check_room(TOUCHING)
 
 
 def test_mv_mvr_and_abs_set_work(bench: Any, engine: RunEngine) -> None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from ophyd.sim import SynAxis
 
 import plans._walk
+from devices.approaches import OverTravel, PlayInversion
 from devices.goniometer import Axis
+from devices.positioning import CompensatedStage
 from devices.wire import LimitError
 from plans import hysteresis, mosaic
 from plans._exposures import Exposure, most_exposed
@@ -245,6 +247,43 @@ def test_a_limit_is_named_with_the_step_that_breaks_it(bench: Any) -> None:
     with pytest.raises(LimitError, match=message):
         rehearse(far)
     assert changes(bench) == {}
+
+
+def test_the_pole_piece_is_minded_where_the_plan_will_stand(bench: Any) -> None:
+    goniometer = bench.tem.goniometer  # 1.5 mm |sin alpha| + 1 mm |sin beta| + |z|: 1.9 mm
+
+    def plan() -> Any:
+        yield from bps.mv(goniometer, {"alpha": 60.0, "z": 200.0})
+        yield from bps.mv(goniometer.beta, 25.0)
+
+    with pytest.raises(LimitError, match=r"step 2 of the plan, after 1 moves .* pole piece, 22 µm"):
+        rehearse(plan())
+
+
+def test_a_compensated_stage_is_walked_by_its_approach(bench: Any, steady: None) -> None:
+    approach = OverTravel({"x": 10.0})
+    stage = CompensatedStage(bench.tem.goniometer, approach, name="stage")
+
+    def plan() -> Any:
+        yield from bps.mv(stage.x, 20.0)  # by 10: 20 µm of way, 1 s
+        yield from bps.mv(stage, {"x": 15.0})  # by 5: 15 and 10 µm, 1.25 s
+
+    told = rehearse(plan())
+    assert told.moves == 4
+    assert told.travel["x"] == pytest.approx(45.0)
+    assert told.duration == pytest.approx(2.25)
+
+
+def test_a_play_inversion_is_walked_as_the_stage_will_do_it(bench: Any, engine: RunEngine) -> None:
+    stage = CompensatedStage(bench.tem.goniometer, PlayInversion({"x": 0.6}), name="stage")
+
+    def plan() -> Any:
+        for target in (5.0, 8.0, 3.0, 3.2, 4.0):
+            yield from bps.mv(stage.x, target)
+
+    told = rehearse(plan())
+    engine(plan())
+    assert bench.client.sent["stage.move"] == told.moves
 
 
 def test_settings_are_checked_as_well(bench: Any) -> None:

@@ -40,6 +40,7 @@ class ScriptedStage:
         linear = AxisSpecification("m", -990e-6, 990e-6, 20e-6, 0.0, 150e-9)
         tilt = AxisSpecification("rad", -1.2, 1.2, 0.17, 0.0, 1e-3)
         self.axes = {"x": linear, "y": linear, "alpha": tilt}
+        self.pole_piece = None
         self.positions = dict.fromkeys(self.axes, 0.0)
         self.targets = dict(self.positions)
         self.polls, self.off, self.forever = polls, off, forever
