@@ -1,5 +1,6 @@
 """The experiments, as bluesky plans."""
 
+from plans._imaging_run import with_beam
 from plans.characterisation import CharacterisationRun, characterise
 from plans.cross_axis import CrossAxisRun, cross_axis, cross_axis_targets
 from plans.drift import DriftRun, measure_drift
@@ -51,4 +52,5 @@ __all__ = [
     "remember",
     "survey",
     "tilt_series",
+    "with_beam",
 ]

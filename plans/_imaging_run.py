@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import MsgGenerator
+from bluesky.utils import MsgGenerator, plan
 
 from devices.microscope import Microscope
 from plans.endings import ending_with, insist, let_failures_pass
 
-__all__ = ["imaging_metadata", "imaging_run"]
+__all__ = ["imaging_metadata", "imaging_run", "with_beam"]
+
+T = TypeVar("T")
 
 
 def imaging_metadata(
@@ -137,3 +139,38 @@ def imaging_run(
             *(partial(back, targets) for targets in send_back),
         )
     )
+
+
+@plan
+def with_beam(
+    tem: Microscope,
+    stub: Callable[[], MsgGenerator[T]],
+    *,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[T]:
+    """Run a stub that looks and moves, such as `coarse_fine`, in a run of its own.
+
+    The stage stays where the stub leaves it; on every way out the beam is blanked.
+
+    Parameters
+    ----------
+    tem : Microscope
+        The microscope.
+    stub : callable() -> generator of Msg
+        For example ``lambda: recall(tem, place)``.
+    md : mapping, optional
+        Metadata of the run.
+
+    Returns
+    -------
+    object
+        What the stub returns.
+    """
+    found: list[T] = []
+
+    def body() -> MsgGenerator[None]:
+        found.append((yield from stub()))
+
+    _md = {"plan_name": "with_beam", "purpose": "raw", "detectors": [tem.camera.name]}
+    yield from imaging_run(tem, body, md={**_md, **(md or {})}, send_back=[])
+    return found[0]

@@ -95,8 +95,8 @@ def rehearse(plan: MsgGenerator[Any], *, answers: Mapping[Any, Any] | None = Non
     """Estimate and check a plan before it runs; nothing moves, nothing is written.
 
     Every target is checked by the device that it is for, and tilts and heights for the pole piece,
-    where the instrument tells its rule, with all axes where the plan will have sent them. Moves of a
-    compensated stage are those of its approach.
+    where the instrument tells its rule, with all axes where the plan will have sent them. A
+    compensated stage moves by its approach.
 
     Parameters
     ----------

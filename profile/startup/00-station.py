@@ -13,14 +13,19 @@ from matplotlib import pyplot as plt
 import plans
 from plans import (
     characterise,
+    coarse_fine,
     cross_axis,
     eucentric_height,
     hysteresis,
     measure_drift,
     mosaic,
     mosaic_over,
+    move_to_feature,
+    recall,
     rehearse,
+    remember,
     tilt_series,
+    with_beam,
 )
 from station.desk import Desk
 

@@ -25,6 +25,7 @@ from devices.drivers.simulated import SimulatedTEM
 from devices.locator import Locator
 from devices.positioning import CompensatedStage
 from devices.wire import Client, LimitError, Server
+from plans._imaging_run import with_beam
 from plans.positioning import (
     PositioningError,
     closed_loop,
@@ -276,6 +277,22 @@ def test_a_drift_is_corrected_beforehand(bench: Any, engine: Any, lead: float) -
         lambda: coarse_fine(bench.tem, locator, (5.0, 1.0), images=2, interval=0.3, lead=lead),
     )
     assert shift_nm(bench)[0] == pytest.approx(-20.0 * (times[-1] - times[0] + lead), abs=1.0)
+
+
+def test_a_stub_can_have_a_run_of_its_own(bench: Any, engine: Any, documents: Any) -> None:
+    where = oracle(bench)
+    done = engine(with_beam(bench.tem, lambda: coarse_fine(bench.tem, where, (8.0, -5.0))))
+    assert done.plan_result.images == 1
+    assert bench.tem.column.beam_blank.get() == 1
+    assert bench.tem.goniometer.x.target.get() == pytest.approx(8.0)  # it stays
+    assert documents.of("stop")[0]["exit_status"] == "success"
+
+
+def test_a_refused_fix_in_a_run_of_its_own_blanks_the_beam(bench: Any, engine: Any) -> None:
+    where = oracle(bench, refuse=lambda number: True)
+    with pytest.raises(PositioningError, match="too much drift"):
+        engine(with_beam(bench.tem, lambda: coarse_fine(bench.tem, where, (8.0, -5.0))))
+    assert bench.tem.column.beam_blank.get() == 1
 
 
 @dataclass(frozen=True)
