@@ -214,10 +214,10 @@ def _case(agree: list[bool]) -> str:
 
 
 def _moved(record: StageRecord, axis: int) -> NDArray[np.int64]:
-    """Stops to which the axis moved, the first of each segment with them."""
-    target, segment = record.target[:, axis], record.segment
+    """Stops to which the axis moved, the first of each sequence with them."""
+    target, sequence = record.target[:, axis], record.sequence
     step = np.abs(np.diff(target, prepend=np.nan))
-    first = np.append(True, segment[1:] != segment[:-1])
+    first = np.append(True, sequence[1:] != sequence[:-1])
     return np.flatnonzero(first | (step > _SAME_TARGET))
 
 
@@ -225,7 +225,7 @@ def _axis(
     record: StageRecord, axis: int, stops: NDArray[np.int64], tolerance: float,
     rng: np.random.Generator,
 ) -> AxisAgreement:  # fmt: skip
-    same = np.diff(record.segment[stops]) == 0
+    same = np.diff(record.sequence[stops]) == 0
     step = float(np.median(np.abs(np.diff(record.target[stops, axis]))[same]))
     comparisons = tuple(_compare(record, axis, stops, pair, step, tolerance, rng) for pair in PAIRS)
     comparisons = _closest_pair(comparisons)
@@ -363,9 +363,12 @@ def _difference(
     first, second = (getattr(record, name)[:, axis] for name in pair)
     relative = "actual" in pair
     leg = np.cumsum(np.abs(np.diff(record.direction[stops, axis], prepend=0)) > 0)
-    leg += 10 * len(stops) * record.segment[stops]
+    origin = record.segment[stops] if relative else record.sequence[stops]
+    leg += 10 * len(stops) * origin
     known = np.isfinite(first[stops]) & np.isfinite(second[stops])
     known &= record.direction[stops, axis] != 0
+    if relative:  # a stop alone with its origin says nothing
+        known &= np.bincount(origin - origin.min(), known)[origin - origin.min()] > 1
     stops, leg = stops[known], leg[known]
     segment = record.segment[stops] if relative else np.zeros(len(stops), dtype=np.int64)
     place = first[stops].copy()

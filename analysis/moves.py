@@ -65,5 +65,6 @@ def with_moves(
         covariance=joined(seen.covariance[:, :shown, :shown], covariance),
         time=joined(result.time, when + shift),
         segment=np.concatenate([seen.segment, seen.segment[follows]])[order],
+        sequence=np.zeros(len(order), dtype=np.int64),
         source=seen.source,
     )

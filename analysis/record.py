@@ -41,8 +41,10 @@ class StageRecord:
     direction : ndarray of int, shape (n, k)
         From where each axis was last approached: +1 from below, -1 from above, 0 where nobody
         knows.
+    sequence : ndarray of int, shape (n,)
+        Stops of one sequence follow each other with no move between them that is not told.
     segment : ndarray of int, shape (n,)
-        Stops of one segment follow each other and share the origin of `actual`.
+        Stops of one segment share the origin of `actual`; a segment lies within a sequence.
     row : ndarray of int, shape (n,)
         Number of the stop in what it was read from: event, piece or field.
     image : tuple of str, length n
@@ -59,6 +61,7 @@ class StageRecord:
     actual: NDArray[np.float64]
     covariance: NDArray[np.float64]
     direction: NDArray[np.int64]
+    sequence: NDArray[np.int64]
     segment: NDArray[np.int64]
     row: NDArray[np.int64]
     image: tuple[str, ...]
@@ -73,6 +76,7 @@ class StageRecord:
             "actual": (n, k),
             "covariance": (n, k, k),
             "direction": (n, k),
+            "sequence": (n,),
             "segment": (n,),
         }
         for name, shape in wanted.items():
@@ -115,6 +119,7 @@ class StageRecord:
         covariance: ArrayLike | None = None,
         time: ArrayLike | None = None,
         segment: ArrayLike | None = None,
+        sequence: ArrayLike | None = None,
         row: ArrayLike | None = None,
         image: Sequence[str] | None = None,
         source: str = "",
@@ -131,6 +136,8 @@ class StageRecord:
             Of `actual`; 0 where `actual` is known if not given.
         time, segment, row : array_like, shape (n,)
             Unknown, one segment and 1, 2, ... if not given.
+        sequence : array_like, shape (n,)
+            The segments if not given.
         image : sequence of str, length n
         source : str
 
@@ -153,6 +160,7 @@ class StageRecord:
             nowhere = np.isnan(where)
             spread[nowhere[:, :, None] | nowhere[:, None, :]] = np.nan
         parts = np.zeros(n, dtype=np.int64) if segment is None else np.asarray(segment, np.int64)
+        unbroken = parts if sequence is None else np.asarray(sequence, np.int64)
         return cls(
             axes=tuple(units),
             units=tuple(units.values()),
@@ -161,7 +169,8 @@ class StageRecord:
             reported=unknown.copy() if reported is None else np.array(reported, dtype=float),
             actual=where,
             covariance=spread,
-            direction=_approach(sent, parts),
+            direction=_approach(sent, unbroken),
+            sequence=unbroken,
             segment=parts,
             row=np.arange(1, n + 1) if row is None else np.asarray(row, dtype=np.int64),
             image=("",) * n if image is None else tuple(image),
@@ -176,7 +185,7 @@ class StageRecord:
         time: ArrayLike | None = None,
         image: Sequence[str] | None = None,
     ) -> StageRecord:
-        """Record of an analysed run of the station: its stops, each chain of images a segment.
+        """Record of an analysed run of the station: one sequence, each chain of images a segment.
 
         Parameters
         ----------
@@ -209,6 +218,7 @@ class StageRecord:
             covariance=covariance,
             time=time,
             segment=result.chain,
+            sequence=np.zeros(n, dtype=np.int64),
             row=result.seq_num,
             image=image,
             source=f"run {result.raw_uid}" if result.raw_uid else "",
@@ -230,11 +240,11 @@ class StageRecord:
         return np.nan_to_num(self.covariance[:, axis, axis], nan=0.0)
 
 
-def _approach(target: NDArray[Any], segment: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Direction of the last commanded move of each axis, from the second stop of a segment on."""
+def _approach(target: NDArray[Any], sequence: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Direction of the last commanded move of each axis, from the second stop of a sequence on."""
     direction = np.zeros(target.shape, dtype=np.int64)
     for stop in range(1, len(target)):
-        if segment[stop] != segment[stop - 1]:
+        if sequence[stop] != sequence[stop - 1]:
             continue
         way = target[stop] - target[stop - 1]
         moved = np.abs(way) > _SAME_TARGET
