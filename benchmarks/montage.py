@@ -2,9 +2,9 @@
 
 The simulated stage drives a boustrophedon over a procedural specimen, with its play, its seat and
 its drift; the fields are registered as they arrive, their positions solved, and a blended montage
-is written as a pyramidal OME-TIFF - in a process of its own, so that its memory is its own. A
-smaller mosaic is also stitched by m2stitch (a port of MIST: Chalfoun et al., Sci. Rep. 7 (2017)
-4988), where it is installed, in a table of its own: it takes about four times as long.
+is written as a pyramidal OME-TIFF - in a process of its own, so that its memory is its own. The
+same fields are also stitched by m2stitch (a port of MIST: Chalfoun et al., Sci. Rep. 7 (2017) 4988),
+where it is installed.
 
 The truth of a field is where the stage was in the middle of its frame. The lines that two fields
 share were scanned at other times, so that drift within the frame moves what registration finds by
@@ -45,8 +45,6 @@ _STAGE_SIGMA_UM = 0.5
 # What the analysis is told of the drift: the default of the live analysis, nm/s.
 _DRIFT_SIGMA = 0.1
 _PEER_S = 600
-# Rows and columns of fields, and of pixels of a field, of the mosaic beside the peer.
-_PEER_SIDE, _PEER_ROWS = 6, 512
 _MOMENTS = 9  # of a frame, at which the stage's truth is kept
 
 
@@ -301,8 +299,7 @@ def _beside_the_peer(folder: Path, side: int, rows: int) -> Table:
         title=f"Positions of {side * side} fields of {rows}², beside a peer",
         columns=["", "rms a component (px)", "worst (px)", "time (s)", "rms over ours"],
         rows=lines,
-        notes=f"A mosaic like the one above, smaller: {side} x {side} fields. Positions only, "
-        "nothing is blended. m2stitch is told the reported positions, may stray from them by 20 % "
+        notes=f"The same {side} x {side} fields; positions only, nothing is blended. m2stitch is told the reported positions, may stray from them by 20 % "
         "of a field (its default is 10 %, less than the stage strays), and gets each field less "
         "its mean, without which no pair passes its threshold; it gives whole pixels. Times "
         "are elapsed; twinscope with two threads, m2stitch as it comes.",
@@ -316,13 +313,10 @@ def measure(side: int = 20, rows: int = 1024, seed: int = 7) -> list[Table]:
     -------
     list of Table
     """
-    tables = []
-    for make, fields, lines in ((_table, side, rows), (_beside_the_peer, _PEER_SIDE, _PEER_ROWS)):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            simulate(folder, fields, lines, seed)
-            tables.append(make(folder, fields, lines))
-    return tables
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        simulate(folder, side, rows, seed)
+        return [make(folder, side, rows) for make in (_table, _beside_the_peer)]
 
 
 if __name__ == "__main__":
