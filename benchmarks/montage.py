@@ -3,8 +3,8 @@
 The simulated stage drives a boustrophedon over a procedural specimen, with its play, its seat and
 its drift; the fields are registered as they arrive, their positions solved, and a blended montage
 is written as a pyramidal OME-TIFF - in a process of its own, so that its memory is its own. The
-same fields are also stitched by m2stitch (a port of MIST: Chalfoun et al., Sci. Rep. 7 (2017) 4988),
-where it is installed.
+same fields are also stitched by m2stitch (a port of MIST: Chalfoun et al., Sci. Rep. 7 (2017)
+4988), where it is installed.
 
 The truth of a field is where the stage was in the middle of its frame. The lines that two fields
 share were scanned at other times, so that drift within the frame moves what registration finds by
@@ -299,10 +299,11 @@ def _beside_the_peer(folder: Path, side: int, rows: int) -> Table:
         title=f"Positions of {side * side} fields of {rows}², beside a peer",
         columns=["", "rms a component (px)", "worst (px)", "time (s)", "rms over ours"],
         rows=lines,
-        notes=f"The same {side} x {side} fields; positions only, nothing is blended. m2stitch is told the reported positions, may stray from them by 20 % "
-        "of a field (its default is 10 %, less than the stage strays), and gets each field less "
-        "its mean, without which no pair passes its threshold; it gives whole pixels. Times "
-        "are elapsed; twinscope with two threads, m2stitch as it comes.",
+        notes=f"The same {side} x {side} fields; positions only, nothing is blended. m2stitch is "
+        "told the reported positions, may stray from them by 20 % of a field (its default is 10 %, "
+        "less than the stage strays), and gets each field less its mean, without which no pair "
+        "passes its threshold; it gives whole pixels. Times are elapsed; twinscope with two "
+        "threads, m2stitch as it comes.",
     )
 
 
