@@ -81,8 +81,8 @@ def run_characterise(
     options: RunOptions,
     diamond_images: Annotated[
         int, typer.Option(help="Images along the diamond, a multiple of 4.")
-    ] = 88,
-    rest_images: Annotated[int, typer.Option(help="Images at rest, at the end.")] = 12,
+    ] = 96,
+    rest_images: Annotated[int, typer.Option(help="Images at rest, at the end.")] = 4,
     settle_time: SettleTime = 1.0,
     model: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="The model; else <data>/models.")

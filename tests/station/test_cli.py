@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import tifffile
 from event_model import compose_run
 from typer.testing import CliRunner
 
+from plans import characterise
 from station.cli import app
+from station.cli_runs import run_characterise
 from station.journal import Journal
 
 
@@ -158,3 +161,10 @@ def test_keys_are_made_once(tmp_path: Path):
     assert invoke("keys", "new", str(tmp_path / "keys"))[0] == 0
     assert (tmp_path / "keys" / "station").stat().st_mode & 0o077 == 0
     assert "never overwritten" in refused("keys", "new", str(tmp_path / "keys"), code=1)
+
+
+def test_a_characterisation_is_by_default_that_of_the_plan():
+    told = inspect.signature(run_characterise).parameters
+    meant = inspect.signature(characterise).parameters
+    for name in ("diamond_images", "rest_images", "settle_time"):
+        assert told[name].default == meant[name].default
