@@ -321,7 +321,7 @@ def shake(legs, count, drawn, axis, seed, index, start, kick, state):
         When, seconds.
     kick : tuple of float
         How free the play gets: at 0 it stays where it is, at 1 it ends anywhere between its
-        flanks; then the standard deviations of the shift and of the thermal step.
+        flanks; then the shift, and the standard deviation of the thermal step.
 
     Returns
     -------
@@ -350,7 +350,7 @@ def shake(legs, count, drawn, axis, seed, index, start, kick, state):
 @numba.njit(cache=True, error_model="numpy")
 def _kick(axis, seed, index, number, kick, state):
     """Change the state of an axis as a tilt does, without moving the specimen yet."""
-    freed, wander, heat_step = kick
+    freed, shift, heat_step = kick
     before = state[OUTPUT] + _screw(axis, state[OUTPUT])
     place = _between(
         state[SENSOR], axis.rising, axis.falling, uniform(seed, _SHAKE, index, 4 * number)
@@ -361,7 +361,6 @@ def _kick(axis, seed, index, number, kick, state):
             state[LOOSE], axis.cell_rising[k], axis.cell_falling[k], state[CELL + k]
         )
     state[OUTPUT] = _output(axis, state[LOOSE], state, CELL)
-    shift = wander * normal(seed, _SHAKE, index, 4 * number + 1)
     heat = heat_step * normal(seed, _SHAKE, index, 4 * number + 2)
     after = state[OUTPUT] + _screw(axis, state[OUTPUT])
     state[SHIFT] += shift + heat

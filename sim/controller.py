@@ -27,8 +27,26 @@ __all__ = [
 ]
 
 _READBACK = 4
+_WANDER = 7
 _THREE_DEGREES = math.radians(3.0)
+_KNOT = math.radians(0.5)  # between the points of the random walk
 _ONE_DEGREE = math.radians(1.0)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def wandered(seed, number, tilt):
+    """Return how far a tilt (radians) has shifted an axis: a random walk in the angle from 0.
+
+    Its standard deviation is 1 for 3 degrees. It is a function of the tilt, so that a tilt that is
+    come back to shifts by nothing.
+    """
+    side = 1 if tilt >= 0.0 else -1
+    knots = abs(tilt) / _KNOT
+    whole = math.floor(knots)
+    total = (knots - whole) * normal(seed, _WANDER, number, side * (whole + 1))
+    for k in range(1, whole + 1):
+        total += normal(seed, _WANDER, number, side * k)
+    return total * math.sqrt(_KNOT / _THREE_DEGREES)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -53,23 +71,28 @@ def command(legs, counts, drawn, axes, body, seed, targets, reach, time, state):
     """
     start = time + body.start_delay
     end = time
-    tilt = 0.0
+    tilts = np.zeros((2, 2))  # of alpha and beta: from, to
     for i in range(targets.size):
         if math.isnan(targets[i]):
             continue
         if legs[i, counts[i] - 1].target != targets[i]:
             if i > 2:
                 sample(legs[i, leg_at(legs, i, counts[i], start)], axes[i], start, state)
-                tilt += abs(targets[i] - state[COMMANDED])
+                tilts[i - 3, 0], tilts[i - 3, 1] = state[COMMANDED], targets[i]
             counts[i] = send(
                 legs, counts[i], drawn, axes[i], seed, i, time, start, targets[i], reach[i], state
             )
         end = max(end, legs[i, counts[i] - 1].end)
+    tilt = abs(tilts[0, 1] - tilts[0, 0]) + abs(tilts[1, 1] - tilts[1, 0])
     if body.disturbs and tilt > 0.0:
-        root = math.sqrt(min(1.0, tilt / _THREE_DEGREES))
         freed = min(1.0, tilt / body.release_angle)
-        kick = (freed, root * body.wander, root * body.heat_step)
+        warmed = math.sqrt(min(1.0, tilt / _THREE_DEGREES)) * body.heat_step
         for i in range(3):
+            shift = 0.0
+            for k in range(2):
+                shift += wandered(seed, 2 * i + k, tilts[k, 1])
+                shift -= wandered(seed, 2 * i + k, tilts[k, 0])
+            kick = (freed, body.wander * shift, warmed)
             counts[i] = shake(legs, counts[i], drawn, axes[i], seed, i, start, kick, state)
     return end
 

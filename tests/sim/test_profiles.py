@@ -1,6 +1,8 @@
 """The kinds of stage against what is published of such stages, and the families drawn at random."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +75,37 @@ def test_a_tilt_series_moves_the_specimen_as_on_a_krios():
     x, y, z = np.median(np.ptp(run.actual[:, :, :3], axis=1), axis=0)
     np.testing.assert_array_less([0.45 / 2, 0.69 / 2, 4.2 / 2], np.array([x, y, z]) / UM)
     np.testing.assert_array_less(np.array([x, y, z]) / UM, [0.45 * 2, 0.69 * 2, 4.2 * 2])
+
+
+def krios_step() -> float:
+    """Shift by a step of 3 degrees on one branch of a recorded tilt series, rms of both axes."""
+    text = (Path(__file__).parents[1] / "data" / "em" / "tilt_series.mdoc").read_text()
+    tilts = np.array([float(tilt) for tilt in re.findall(r"TiltAngle = (\S+)", text)])
+    shifts = np.array([pair.split() for pair in re.findall(r"ImageShift = (.+)", text)], float)
+    branches = [np.flatnonzero(side * tilts > -1.0) for side in (1, -1)]
+    steps = np.concatenate([np.diff(shifts[branch], axis=0) for branch in branches])
+    return float(np.sqrt(np.mean(np.sum(steps**2, axis=1)))) * UM
+
+
+@pytest.mark.parametrize("scheme", ["continuous", "dose-symmetric"])
+def test_a_step_of_3_degrees_shifts_a_stage_of_the_family_as_it_does_a_krios(scheme):
+    """Stages at eucentric height and without the play that a tilt frees."""
+    tilts = np.arange(-60, 61, 3)
+    if scheme == "dose-symmetric":
+        tilts = np.concatenate([[0], *([k, -k, -k - 3, k + 3] for k in range(3, 60, 6))])
+    stages = []
+    for stage in (random_stage(seed) for seed in range(60)):
+        free = {
+            name: replace(stage.axes[name], specimen_play=0.0, cells=()) for name in ("x", "y", "z")
+        }
+        assert stage.tilt is not None
+        stages.append(replace(stage, **free, tilt=replace(stage.tilt, axis_z=0.0)))
+    run = run_fleet(stages, on("alpha", tilts * DEG), dwell=1.5)
+    order = np.argsort(tilts, kind="stable")
+    steps = np.diff(run.actual[:, order[1:], :2], axis=1)
+    shift = np.sqrt(np.mean(np.sum(steps**2, axis=2), axis=1))
+    low, high = np.percentile(shift, [10, 90])
+    assert low < krios_step() < high
 
 
 def test_the_reported_value_differs_between_the_branches_of_a_tilt_series():
