@@ -53,8 +53,11 @@ _BOUNDS = ((0.0, 0.75), _PERIODS, (0.0, 0.3), (0.0, 0.3), (0.03, 0.3), (0.3, 1.0
 # Mean and standard deviation about the reference model of what is in `Shape` from `fraction` on.
 _USUAL = ((0.05, 0.03), (0.05, 0.03), (0.15, 0.06), (0.5, 0.15))
 _FREE = 2
-_STARTS = 3
+_STARTS = 4
 _TRIALS = 200
+# Half plays, µm: the greatest that is tried, and by how much two starts differ; modes lie 0.1 to
+# 0.3 apart.
+_WIDE, _APART = 0.5, 0.04
 # A move of the specimen below this, µm, may be left undone till the next (reference model: half of
 # them are): on average an image after it is short by half the way, give or take as much.
 _STICKS = 0.025
@@ -306,19 +309,27 @@ def _starts(data: AxisData, noise: Noise) -> list[Shape]:
         shape = min((Shape(half, shape.period) for half in np.linspace(0, 0.6, 41)), key=misfit)
         screws = (Shape(shape.half_play, period) for period in periods)
         shape = min(screws, key=misfit_of_a_screw)
-    return [shape, *_nearby(data, shape, noise, _STARTS - 1)]
+    return [shape, *_scattered(data, shape, noise)]
 
 
-def _nearby(data: AxisData, shape: Shape, noise: Noise, count: int) -> list[Shape]:
-    """Best of shapes with other plays, cells and creep: what is found downhill depends on them."""
+def _scattered(data: AxisData, shape: Shape, noise: Noise) -> list[Shape]:
+    """Best of shapes with other plays, cells and creep, each with a play of its own.
+
+    A small play before a heavy cell looks like a play: what is found downhill depends on the start.
+    """
     rng = np.random.default_rng(0)
     low, high = np.array(_BOUNDS).T
     means, sigmas = np.array(_USUAL).T
     trials = []
-    for _ in range(_TRIALS):
-        vector = shape.vector
-        vector[0] += rng.normal(0.0, 0.05)
-        vector[_FREE:] = rng.normal(means, sigmas)
-        trials.append(Shape(*np.clip(vector, low, high)))
+    for about in (True, False):
+        for _ in range(_TRIALS):
+            vector = shape.vector
+            vector[0] = rng.normal(vector[0], 0.05) if about else rng.uniform(0.0, _WIDE)
+            vector[_FREE:] = rng.normal(means, sigmas)
+            trials.append(Shape(*np.clip(vector, low, high)))
     costs = [float(np.sum(_residual(data, trial, noise) ** 2)) for trial in trials]
-    return [trials[k] for k in np.argsort(costs)[:count]]
+    best: list[Shape] = []
+    for k in np.argsort(costs):
+        if all(abs(trials[k].half_play - other.half_play) > _APART for other in best):
+            best.append(trials[k])
+    return best[:_STARTS]

@@ -342,3 +342,13 @@ def test_a_sample_has_the_mean_and_the_covariance_of_its_density():
     drawn = sample(log_density, np.array([[3.0, 3.0]]), np.full(2, 0.5), np.random.default_rng(0))
     np.testing.assert_allclose(drawn.mean(axis=0), [3.0, 3.0], atol=0.2)
     np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.25)
+
+
+def test_a_sample_leaves_a_mode_without_weight():
+    def log_density(p):  # beside a narrow mode at 0 a wide one at 40 of e^-60 of its height
+        return float(np.logaddexp(-0.5 * p @ p / 0.05**2, -60.0 - 0.5 * np.sum((p - 40.0) ** 2)))
+
+    centres = np.array([[0.0] * 3, *[[40.0] * 3] * 30])
+    drawn = sample(log_density, centres, np.full(3, 0.05), np.random.default_rng(0))
+    assert np.abs(drawn).max() < 0.4
+    np.testing.assert_allclose(drawn.std(axis=0), 0.05, rtol=0.25)
