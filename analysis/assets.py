@@ -72,7 +72,9 @@ class AssetReader:
 
         Returns
         -------
-        ndarray, shape (rows, columns)
+        ndarray
+            An image (rows, columns), the spectra of a line (pixels, tones), or what else an event
+            points to.
 
         Raises
         ------
@@ -114,8 +116,8 @@ def _read(resource: Mapping[str, Any], index: int) -> NDArray[Any]:
             if dataset not in file:
                 raise FrameNotReady(f"{path} has no dataset {dataset}")
             data = file[dataset]
-            if not isinstance(data, h5py.Dataset) or data.ndim != 3:
-                raise AssetError(f"{dataset} in {path} must be a stack (frames, rows, columns)")
+            if not isinstance(data, h5py.Dataset) or data.ndim < 1:
+                raise AssetError(f"{dataset} in {path} must be a stack of arrays, one an event")
             data.refresh()
             if index >= data.shape[0]:
                 raise FrameNotReady(f"{path} holds {data.shape[0]} frames, asked for {index}")

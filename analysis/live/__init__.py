@@ -2,7 +2,15 @@
 
 from .choice import Analyses, Analysis
 from .hysteresis import HysteresisAnalysis
+from .intermodulation import IntermodulationAnalysis
 from .mosaic import MosaicAnalysis
 from .router import AnalysisRouter
 
-__all__ = ["Analyses", "Analysis", "AnalysisRouter", "HysteresisAnalysis", "MosaicAnalysis"]
+__all__ = [
+    "Analyses",
+    "Analysis",
+    "AnalysisRouter",
+    "HysteresisAnalysis",
+    "IntermodulationAnalysis",
+    "MosaicAnalysis",
+]

@@ -16,9 +16,9 @@ import logging
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def analysis_uid(raw_uid: str, name: str, parameters: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """One event of the raw run with its image.
+    """One event of the raw run with its image, or with its spectra.
 
     Parameters
     ----------
@@ -52,11 +52,14 @@ class Reading:
     units : mapping of str to str
         Units of the scalars of the event, where the run gives them.
     image : ndarray, shape (rows, columns), or None
-        None if the run ended before the image could be read.
+        What the first of the router's `assets` names: an image, or the spectra of the pixels. None
+        if the run ended before it could be read.
     reload : callable() -> ndarray
-        Reads the image again, for an analysis that cannot keep them all.
+        Reads it again, for an analysis that cannot keep them all.
     problem : str
-        Why there is no image.
+        Why there is none.
+    beside : mapping of str to ndarray
+        The other assets, by their names in `fields`.
     """
 
     seq_num: int
@@ -66,6 +69,7 @@ class Reading:
     image: NDArray[Any] | None
     reload: Callable[[], NDArray[Any]]
     problem: str = ""
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class RunAnalysis(ABC):
@@ -167,9 +171,14 @@ class _Run:
     """What is known of one raw run while it is followed."""
 
     def __init__(
-        self, start: Mapping[str, Any], analysis: RunAnalysis, publisher: Publisher
+        self,
+        keys: Mapping[str, str],
+        start: Mapping[str, Any],
+        analysis: RunAnalysis,
+        publisher: Publisher,
     ) -> None:
-        self.image_key: str = start["fields"]["image"]
+        self._keys = keys
+        self._image_key = next(iter(keys.values()))
         self.analysis = analysis
         self.publisher = publisher
         self.assets = AssetReader()
@@ -182,7 +191,7 @@ class _Run:
         self._next = 1
 
     def descriptor(self, doc: Mapping[str, Any]) -> None:
-        if self.image_key not in doc["data_keys"]:
+        if self._image_key not in doc["data_keys"]:
             self._asides[doc["uid"]] = doc["name"]
             return
         self._stream = self._stream or doc["name"]
@@ -208,29 +217,42 @@ class _Run:
             if seq_num != self._next and not last:
                 return
             time, descriptor, data = self._events[seq_num]
-            image, problem = None, ""
-            reload = partial(self._image, data, seq_num)
+            found: dict[str, NDArray[Any]] = {}
+            problem = ""
             try:
-                image = reload()
+                for name, key in self._keys.items():
+                    found[name] = self._asset(key, data, seq_num)
             except FrameNotReady as error:
                 if not last:
                     return
                 problem = str(error)
             del self._events[seq_num]
             self._next = seq_num + 1
-            values = {**self._configuration[descriptor], **data}
-            units = self._units[descriptor]
-            yield Reading(seq_num, time, values, units, image, reload, problem)
+            image_name, *_ = self._keys
+            yield Reading(
+                seq_num,
+                time,
+                data={**self._configuration[descriptor], **data},
+                units=self._units[descriptor],
+                image=found.pop(image_name, None),
+                reload=partial(self._asset, self._image_key, data, seq_num),
+                problem=problem,
+                beside=found,
+            )
 
-    def _image(self, data: Mapping[str, Any], seq_num: int) -> NDArray[Any]:
-        image = data.get(self.image_key)
-        if isinstance(image, np.ndarray):
-            return image
-        return self.assets.frame(self.image_key, seq_num)
+    def _asset(self, key: str, data: Mapping[str, Any], seq_num: int) -> NDArray[Any]:
+        inline = data.get(key)
+        return inline if isinstance(inline, np.ndarray) else self.assets.frame(key, seq_num)
 
 
 class AnalysisRouter(ABC):
     """Turns raw runs into analysis runs; a subclass says which and how.
+
+    Attributes
+    ----------
+    assets : tuple of str
+        Names in the start document's `fields` of what the events point to: an event is handed on
+        when all of it is there, the first as the image of the `Reading`.
 
     Parameters
     ----------
@@ -241,6 +263,8 @@ class AnalysisRouter(ABC):
     parameters : mapping
         What, apart from code and data, decides the numbers; JSON values.
     """
+
+    assets: ClassVar[tuple[str, ...]] = ("image",)
 
     def __init__(self, emit: Emit, *, name: str, parameters: Mapping[str, Any]) -> None:
         self._emit = emit
@@ -263,7 +287,8 @@ class AnalysisRouter(ABC):
         fields = start.get("fields")
         if start.get("purpose") == "analysis" or not isinstance(fields, Mapping):
             return False
-        return isinstance(fields.get("image"), str) and self.understands(start)
+        named = all(isinstance(fields.get(name), str) for name in self.assets)
+        return named and self.understands(start)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document of any run."""
@@ -304,7 +329,8 @@ class AnalysisRouter(ABC):
         except Exception as error:
             publisher.stop("fail", _words(error), doc["time"])
             raise
-        self._runs[doc["uid"]] = _Run(doc, analysis, publisher)
+        keys = {name: doc["fields"][name] for name in self.assets}
+        self._runs[doc["uid"]] = _Run(keys, doc, analysis, publisher)
 
     def _on_descriptor(self, doc: Mapping[str, Any]) -> None:
         run = self._runs.get(doc["run_start"])

@@ -1,0 +1,145 @@
+"""Forces as tents along the motion: what does a force that is known at nodes give at each tone?
+
+A force that is linear between nodes along z, times any power of velocity or lateral deflection, is
+a sum of tents (hat functions); the tones of each tent along the motion are the columns of eq. 12 of
+Borysov et al. Near a resonance only the slow part of a signal matters: products with the carrier
+are summed in slow bins, and one small Fourier sum gives all tones of the band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["Nodes", "groups", "tent_spectra"]
+
+_NODES = 120
+# The nodes lie closest, by a factor cosh(3) = 10, where the tip turns and forces are steep.
+_CROWDING = 3.0
+# Forces may reach above the rest point, as the double layer in a liquid does; how far, in units of
+# the depth. Only the odd part of a force is seen, so the decay of the prior tells z from -z.
+_ABOVE = 0.3
+_WIDEST_BAND = 128
+_GAP = 64
+_BINS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Deflections between which a force is linear.
+
+    Parameters
+    ----------
+    z : ndarray, shape (n,)
+        Rising, m; the force is zero at the last and above.
+    """
+
+    z: NDArray[np.float64]
+
+    @classmethod
+    def over(cls, lowest: float, highest: float) -> Nodes:
+        """Return nodes from the lowest deflection to above the rest point."""
+        top = min(_ABOVE * -lowest, highest)
+        u = np.linspace(0.0, _CROWDING, _NODES)
+        return cls(lowest + (top - lowest) * np.sinh(u) / np.sinh(_CROWDING))
+
+    @property
+    def depth(self) -> float:
+        """How far the lowest node lies below the rest point, m."""
+        return -float(self.z[0])
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """Height above the lowest node in units of the depth, shape (n,)."""
+        return (self.z - self.z[0]) / self.depth
+
+    def hinges(self) -> NDArray[np.float64]:
+        """Return functions with one kink each, zero above it, (n, n - 1).
+
+        Independent normal weights of unit variance make the second derivative with respect to x
+        white noise of unit density.
+        """
+        x = self.x
+        ramps = np.maximum(x[None, :] - x[:, None], 0.0) * np.sqrt(np.gradient(x))
+        return ramps[:, 1:]
+
+    def weights(self, z: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the interval each deflection lies in (-1 above all) and the share of its end."""
+        place = np.clip(np.searchsorted(self.z, z, side="right") - 1, 0, self.z.size - 2)
+        share = (z - self.z[place]) / (self.z[place + 1] - self.z[place])
+        return np.where(z > self.z[-1], -1, place), share
+
+    def value(self, nodal: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a function given at the nodes, at other deflections."""
+        place, share = self.weights(z)
+        found = (1.0 - share) * nodal[place] + share * nodal[place + 1]
+        return np.where(place < 0, 0.0, found)
+
+    def slope(self, nodal: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return its derivative, per m."""
+        place, _ = self.weights(z)
+        return np.where(place < 0, 0.0, (np.diff(nodal) / np.diff(self.z))[place])
+
+
+def groups(tones: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the places of rising tones that lie together, no more than a band's width each."""
+    found = []
+    for run in np.split(np.arange(tones.size), np.flatnonzero(np.diff(tones) > _GAP) + 1):
+        chunks = (tones[run] - tones[run[0]]) // _WIDEST_BAND
+        found += [run[chunks == chunk] for chunk in np.unique(chunks)]
+    return found
+
+
+def tent_spectra(
+    nodes: Nodes,
+    z: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    tones: NDArray[np.int64],
+) -> NDArray[np.complex128]:
+    """Return the tones of each tent times each factor along the motion.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    z : ndarray, shape (samples,)
+        Deflection over one period; the number of samples is a power of 2.
+    factors : ndarray, shape (f, samples)
+    tones : ndarray of int, shape (k,)
+        Rising.
+
+    Returns
+    -------
+    ndarray of complex, shape (f, k, n)
+    """
+    samples = z.size
+    bins = min(_BINS, samples // 4)
+    length = samples // bins
+    middle = (np.arange(bins) * length + 0.5 * (length - 1)) / samples
+    place, share = nodes.weights(z)
+    found = np.zeros((len(factors), tones.size, nodes.z.size), dtype=np.complex128)
+    for group in groups(tones):
+        centre = int(tones[group].mean())
+        turn = np.arange(samples, dtype=np.int64) * centre % samples
+        carrier = np.exp(-2j * np.pi / samples * turn)
+        offset = tones[group] - centre
+        slow = np.exp(-2j * np.pi * np.outer(offset, middle)) * (2.0 / samples)
+        slow /= np.sinc(offset * length / samples)[:, None]
+        for number, factor in enumerate(factors):
+            sums = _deposit(place, share, carrier * factor, bins, nodes.z.size)
+            found[number, group] = slow @ sums
+    return found
+
+
+@njit(cache=True)
+def _deposit(place, share, signal, bins, count):
+    sums = np.zeros((bins, count), dtype=np.complex128)
+    length = place.size // bins
+    for i in range(place.size):
+        j = place[i]
+        if j >= 0:
+            sums[i // length, j] += (1.0 - share[i]) * signal[i]
+            sums[i // length, j + 1] += share[i] * signal[i]
+    return sums

@@ -1,0 +1,101 @@
+"""What is the force between tip and surface, when nobody says which form it has?
+
+Empirical Bayes on the tones: the force is linear between nodes, its smoothness along z is learnt
+from the tones, and so is whether it damps and how. The equations are those of Borysov et al.
+(eq. 10-14), weighted with the full covariance of the noise, which acts on the force and on the
+motion alike; tones that were not measured follow from the force itself, pass by pass.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._generic_curve import Solved, solve_curve
+from ._generic_field import reconstruct_field
+from ._generic_verdict import UNTOUCHED, judge
+from .curve import Bands, ForceCurve, Verdict
+from .lateral import LateralForces
+from .measurement import Measurement, MeasurementError, touched
+from .motion import motion
+
+__all__ = ["reconstruct"]
+
+_GRID = 401
+# A force and a damping, each with a level and a fall, and something to judge them by.
+_FEWEST_TONES = 6
+
+
+def reconstruct(measurement: Measurement) -> ForceCurve | LateralForces:
+    """Return the force from tones alone.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        Of one pixel. With tones along y too, the conservative field along z and y is sought.
+
+    Returns
+    -------
+    ForceCurve or LateralForces
+        With bands, and a verdict that is not ok where the tip did not touch, where no force
+        explains the tones, or where the tones leave the force open. `chi2` counts all errors: of
+        the noise, by the force and by the motion, and of the model; where there is no noise it is
+        that of the model's alone.
+
+    Raises
+    ------
+    MeasurementError
+        If several pixels are given, or too few tones to tell anything.
+    """
+    if measurement.engaged.ndim != 1:
+        raise MeasurementError(f"{measurement.pixels} pixels are given: choose one with pixel(i)")
+    if "z" not in measurement.axes:
+        raise MeasurementError("there are no tones along z: a force is sought along z, or z and y")
+    for axis in dict.fromkeys(measurement.axes):
+        count = np.count_nonzero(measurement.on_axis(axis))
+        if count < _FEWEST_TONES:
+            raise MeasurementError(
+                f"{count} tones along {axis} tell no force: measure at least {_FEWEST_TONES}"
+            )
+    if "y" in measurement.axes:
+        return reconstruct_field(measurement)
+    if not touched(measurement):
+        return _no_force(measurement, UNTOUCHED)
+    try:
+        return _curve(solve_curve(measurement))
+    except np.linalg.LinAlgError:
+        return _no_force(measurement, "no force was found: its equations have no stable solution")
+
+
+def _no_force(measurement: Measurement, reason: str) -> ForceCurve:
+    z = np.linspace(motion(measurement).lowest, 0.0, _GRID)
+    silent = np.zeros(_GRID)
+    return ForceCurve(z, silent, silent, verdict=Verdict(False, (reason,)))
+
+
+def _curve(solved: Solved) -> ForceCurve:
+    z = np.linspace(solved.path.lowest, 0.0, _GRID)
+    names = ("conservative", *solved.damping)
+    values: dict[str, NDArray[np.float64]] = {}
+    deviations: dict[str, NDArray[np.float64]] = {}
+    for name, part in zip(names, solved.parts, strict=True):
+        key = "damping" if name in ("positive", "free") else name
+        values[key] = solved.nodes.value(part.mean, z)
+        variance = solved.nodes.value(np.diag(part.covariance), z)
+        deviations[key] = np.sqrt(np.maximum(variance, 0.0))
+    silent = np.zeros(_GRID)
+    dampings = tuple((values[k], deviations[k]) for k in ("damping", "cubic") if k in values)
+    return ForceCurve(
+        z=z,
+        conservative=values["conservative"],
+        damping=values.get("damping", silent),
+        cubic_damping=values.get("cubic"),
+        bands=Bands(
+            deviations["conservative"], deviations.get("damping", silent), deviations.get("cubic")
+        ),
+        chi2=solved.estimate.chi2,
+        degrees_of_freedom=round(solved.estimate.freedom),
+        verdict=judge(
+            solved.estimate, (values["conservative"], deviations["conservative"]), dampings
+        ),
+    )
