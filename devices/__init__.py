@@ -10,48 +10,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from devices.afm import Afm
     from devices.approaches import Approach, Direct, OverTravel, PlayInversion
     from devices.camera import Camera
     from devices.column import Column
+    from devices.comb import Comb, CombLimits
     from devices.goniometer import Axis, Goniometer
+    from devices.head import Head
     from devices.locator import Locator
+    from devices.lockin import Lockin
     from devices.microscope import Microscope
     from devices.positioning import CompensatedAxis, CompensatedStage
+    from devices.probe import Probe
+    from devices.probe_calibration import ProbeCalibration
+    from devices.scanner import Scanner
     from devices.status import MotionStatus, RequestStatus, combine
 
 __all__ = [
+    "Afm",
     "Approach",
     "Axis",
     "Camera",
     "Column",
+    "Comb",
+    "CombLimits",
     "CompensatedAxis",
     "CompensatedStage",
     "Direct",
     "Goniometer",
+    "Head",
     "Locator",
+    "Lockin",
     "Microscope",
     "MotionStatus",
     "OverTravel",
     "PlayInversion",
+    "Probe",
+    "ProbeCalibration",
     "RequestStatus",
+    "Scanner",
     "combine",
 ]
 
 _HOMES = {
+    "Afm": "devices.afm",
     "Approach": "devices.approaches",
     "Axis": "devices.goniometer",
     "Camera": "devices.camera",
     "Column": "devices.column",
+    "Comb": "devices.comb",
+    "CombLimits": "devices.comb",
     "CompensatedAxis": "devices.positioning",
     "CompensatedStage": "devices.positioning",
     "Direct": "devices.approaches",
     "Goniometer": "devices.goniometer",
+    "Head": "devices.head",
     "Locator": "devices.locator",
+    "Lockin": "devices.lockin",
     "Microscope": "devices.microscope",
     "MotionStatus": "devices.status",
     "OverTravel": "devices.approaches",
     "PlayInversion": "devices.approaches",
+    "Probe": "devices.probe",
+    "ProbeCalibration": "devices.probe_calibration",
     "RequestStatus": "devices.status",
+    "Scanner": "devices.scanner",
     "combine": "devices.status",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,32 +15,33 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["DATASET", "FrameFile"]
+__all__ = ["DATASET", "FrameFile", "RecordFile"]
 
 DATASET = "/entry/data"
 
 
-class FrameFile:
-    """A file of frames, made with the first frame, and the documents that point into it.
+class RecordFile:
+    """A file of records, made with the first one, and the documents that point into it.
 
-    A frame that nobody has collected is overwritten by the next one, so that every index in the
-    file belongs to one event. All methods may be called from any thread.
+    A record is one array a dataset, and belongs to one event. A record that nobody has collected
+    is overwritten by the next one, so that every index in the file belongs to one event. All
+    methods may be called from any thread.
 
     Parameters
     ----------
     path : Path
         The file; must not exist. Its folder is made.
-    data_key : str
-        Under which the frames are recorded.
+    datasets : mapping of str to str
+        The path in the file of each data key, for example ``{"tem_camera_image": "/entry/data"}``.
     """
 
-    def __init__(self, path: Path, data_key: str) -> None:
+    def __init__(self, path: Path, datasets: Mapping[str, str]) -> None:
         self._path = path
-        self._data_key = data_key
+        self._names = dict(datasets)
         self._lock = threading.Lock()
         self._file: h5py.File | None = None
-        self._dataset: Any = None
-        self._bundle: Any = None
+        self._datasets: dict[str, Any] = {}
+        self._bundles: dict[str, Any] = {}
         self._collected = 0
         self._pending = False
         self._closed = False
@@ -51,63 +53,68 @@ class FrameFile:
 
     @property
     def begun(self) -> bool:
-        """Whether the file holds frames, and so a shape that they keep."""
+        """Whether the file holds records, and so shapes that they keep."""
         return self._file is not None
 
-    def write(self, image: NDArray[Any]) -> None:
-        """Write a frame and flush it: readers see it when this returns.
+    @property
+    def told(self) -> bool:
+        """Whether documents point into the file."""
+        return self._collected > 0
+
+    def holds(self, record: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether `record` has the shapes and types of those in the file, if it has any."""
+        with self._lock:
+            return all(
+                dataset.shape[1:] == record[key].shape and dataset.dtype == record[key].dtype
+                for key, dataset in self._datasets.items()
+            )
+
+    def append(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Write a record and flush it: readers see it when this returns.
+
+        Parameters
+        ----------
+        record : mapping of str to ndarray
+            An array for each data key.
 
         Raises
         ------
         ValueError
-            When the file is closed, or the frame of another shape or type than those before.
+            When the file is closed, or an array of another shape or type than those before.
         OSError
-            When it cannot be written; the frames before it stay readable.
+            When it cannot be written; the records before it stay readable.
         """
         with self._lock:
             if self._closed:
                 raise ValueError(f"{self._path.name} is closed: the frame came after the run")
             if self._file is None:
-                self._open(image)
-            if self._dataset.shape[1:] != image.shape or self._dataset.dtype != image.dtype:
-                raise ValueError(
-                    f"frame of {image.shape} {image.dtype} is not allowed: {self._path.name} holds "
-                    f"{self._dataset.shape[1:]} {self._dataset.dtype}"
-                )
-            index = self._collected
+                self._open(record)
+            for key, dataset in self._datasets.items():
+                array = record[key]
+                if dataset.shape[1:] != array.shape or dataset.dtype != array.dtype:
+                    raise ValueError(
+                        f"frame of {array.shape} {array.dtype} is not allowed: {self._path.name} "
+                        f"holds {dataset.shape[1:]} {dataset.dtype}"
+                    )
             self._pending = False
-            self._dataset.resize(index + 1, axis=0)
-            try:
-                self._dataset[index] = image
-                self._dataset.flush()
-            except BaseException:
-                self._dataset.resize(index, axis=0)
-                raise
+            self._write(self._collected, record)
             self._pending = True
 
     def collect(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the documents for the frame written last, once."""
+        """Return the documents for the record written last, once."""
         with self._lock:
             if not self._pending:
                 return []
             documents = []
-            if self._bundle is None:
-                self._bundle = compose_stream_resource(
-                    mimetype="application/x-hdf5",
-                    uri="file://localhost" + quote(self._path.resolve().as_posix()),
-                    data_key=self._data_key,
-                    parameters={
-                        "dataset": DATASET,
-                        "chunk_shape": [1, *self._dataset.shape[1:]],
-                        "swmr": True,
-                    },
-                )
-                documents.append(("stream_resource", dict(self._bundle.stream_resource_doc)))
             index = self._collected
-            datum = self._bundle.compose_stream_datum(
-                indices=StreamRange(start=index, stop=index + 1)
-            )
-            documents.append(("stream_datum", dict(datum)))
+            for key in self._names:
+                if key not in self._bundles:
+                    bundle = self._bundles[key] = self._compose(key)
+                    documents.append(("stream_resource", dict(bundle.stream_resource_doc)))
+                datum = self._bundles[key].compose_stream_datum(
+                    indices=StreamRange(start=index, stop=index + 1)
+                )
+                documents.append(("stream_datum", dict(datum)))
             self._collected += 1
             self._pending = False
             return documents
@@ -119,23 +126,83 @@ class FrameFile:
             if self._file is not None:
                 self._file.close()
 
-    def _open(self, image: NDArray[Any]) -> None:
+    def discard(self) -> None:
+        """Close the file and remove it; only while no document points into it.
+
+        Raises
+        ------
+        ValueError
+            When documents do.
+        """
+        if self.told:
+            raise ValueError(f"{self._path.name} is part of a run: it stays")
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, index: int, record: Mapping[str, NDArray[Any]]) -> None:
+        for dataset in self._datasets.values():
+            dataset.resize(index + 1, axis=0)
+        try:
+            for key, dataset in self._datasets.items():
+                dataset[index] = record[key]
+                dataset.flush()
+        except BaseException:
+            for dataset in self._datasets.values():
+                dataset.resize(index, axis=0)
+            raise
+
+    def _compose(self, key: str) -> Any:
+        return compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri="file://localhost" + quote(self._path.resolve().as_posix()),
+            data_key=key,
+            parameters={
+                "dataset": self._names[key],
+                "chunk_shape": [1, *self._datasets[key].shape[1:]],
+                "swmr": True,
+            },
+        )
+
+    def _open(self, record: Mapping[str, NDArray[Any]]) -> None:
         import h5py
 
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = h5py.File(self._path, "x", libver="latest")
         try:
-            self._dataset = file.create_dataset(
-                DATASET,
-                shape=(0, *image.shape),
-                maxshape=(None, *image.shape),
-                chunks=(1, *image.shape),
-                dtype=np.dtype(image.dtype),
-            )
+            for key, name in self._names.items():
+                array = record[key]
+                self._datasets[key] = file.create_dataset(
+                    name,
+                    shape=(0, *array.shape),
+                    maxshape=(None, *array.shape),
+                    chunks=(1, *array.shape),
+                    dtype=np.dtype(array.dtype),
+                )
             file["entry"].attrs["NX_class"] = "NXentry"
             file.swmr_mode = True
         except BaseException:
+            self._datasets.clear()
             file.close()
             self._path.unlink()
             raise
         self._file = file
+
+
+class FrameFile(RecordFile):
+    """A file of frames of one detector.
+
+    Parameters
+    ----------
+    path : Path
+        The file; must not exist. Its folder is made.
+    data_key : str
+        Under which the frames are recorded.
+    """
+
+    def __init__(self, path: Path, data_key: str) -> None:
+        super().__init__(path, {data_key: DATASET})
+        self._data_key = data_key
+
+    def write(self, image: NDArray[Any]) -> None:
+        """Write a frame and flush it; see `RecordFile.append`."""
+        self.append({self._data_key: image})

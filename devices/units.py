@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["DEGREE", "KILOVOLT", "MICROMETRE", "MICROSECOND", "NANOMETRE", "NONE", "SECOND"]
-__all__ += ["Unit", "unit_of"]
+__all__ = ["DEGREE", "HERTZ", "KILOVOLT", "MICROMETRE", "MICROSECOND", "NANOMETRE", "NONE"]
+__all__ += ["METRE", "NANOMETRE_PER_VOLT", "NEWTON_PER_METRE", "RADIAN", "SECOND", "VOLT", "Unit"]
+__all__ += ["unit_of"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ DEGREE = Unit("deg", "rad", 180.0 / math.pi, 3)
 MICROSECOND = Unit("µs", "s", 1e6, 3)
 SECOND = Unit("s", "s", 1.0, 6)
 KILOVOLT = Unit("kV", "V", 1e-3, 1)
+METRE = Unit("m", "m", 1.0, 12)
+HERTZ = Unit("Hz", "Hz", 1.0, 3)
+VOLT = Unit("V", "V", 1.0, 6)
+RADIAN = Unit("rad", "rad", 1.0, 6)
+NEWTON_PER_METRE = Unit("N/m", "N/m", 1.0, 3)
+NANOMETRE_PER_VOLT = Unit("nm/V", "m/V", 1e9, 3)
 NONE = Unit("", "", 1.0, 3)
 
 _AXIS_UNITS = {unit.si: unit for unit in (MICROMETRE, DEGREE)}

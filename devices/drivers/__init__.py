@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from devices.drivers.afm import AfmDrivers, afm_services
+from devices.drivers.afm_protocols import (
+    HeadDriver,
+    HeadReading,
+    MultiFrequencyLockin,
+    ScannerDriver,
+    ScannerReading,
+)
 from devices.drivers.protocols import (
     AxisReading,
     AxisSpecification,
@@ -17,6 +25,7 @@ from devices.drivers.protocols import (
 from devices.drivers.tem import tem_services
 
 __all__ = [
+    "AfmDrivers",
     "AxisReading",
     "AxisSpecification",
     "CameraDriver",
@@ -25,7 +34,13 @@ __all__ = [
     "ColumnDriver",
     "ColumnState",
     "Frame",
+    "HeadDriver",
+    "HeadReading",
+    "MultiFrequencyLockin",
+    "ScannerDriver",
+    "ScannerReading",
     "StageDriver",
     "StageReading",
+    "afm_services",
     "tem_services",
 ]
