@@ -5,18 +5,16 @@ Each command imports what it needs when it runs: the help must answer at once.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from station.cli_afm import afm_run_app
 from station.cli_errors import told_in_a_line
 from station.cli_options import (
     AsJSON,
-    ClockRate,
     Data,
-    Driver,
     PixelSize,
     Profile,
     Seed,
@@ -25,6 +23,7 @@ from station.cli_options import (
     load,
 )
 from station.cli_runs import run_app
+from station.cli_serve import serve_app
 
 __all__ = ["app", "main"]
 
@@ -35,7 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-serve_app = typer.Typer(no_args_is_help=True, help="Serve an instrument to stations.")
 catalog_app = typer.Typer(no_args_is_help=True, help="The service that archives runs.")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys for servers beyond this machine.")
 for _name, _group in (
@@ -45,6 +43,7 @@ for _name, _group in (
     ("keys", keys_app),
 ):
     app.add_typer(_group, name=_name)
+run_app.add_typer(afm_run_app)
 
 # A run is named by the first characters of its uid, by its scan number, or by -1 for the latest;
 # the last must not be taken for an option.
@@ -168,51 +167,10 @@ def report(
     typer.echo(f"{written.figure}\n{written.text}")
 
 
-@serve_app.command("tem")
-@told_in_a_line
-def serve_tem(
-    driver: Driver = None,
-    profile: Profile = None,
-    specimen: Specimen = None,
-    pixel_size: PixelSize = None,
-    seed: Seed = None,
-    clock_rate: ClockRate = None,
-    control: Annotated[str | None, typer.Option(help="Where commands are taken.")] = None,
-    events: Annotated[str | None, typer.Option(help="Where telemetry is given.")] = None,
-    keys: Annotated[Path | None, typer.Option(help="Folder of CURVE keys.")] = None,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Written when ready: addresses, pid, facts (JSON).")
-    ] = None,
-    parent: Annotated[int | None, typer.Option(help="End with this process.")] = None,
-    settings: SettingsFile = None,
-) -> None:
-    """Serve the microscope until Ctrl-C."""
-    from station.serve import serve_tem as serve
-
-    loaded = load(
-        settings,
-        driver=driver,
-        profile=profile,
-        specimen=specimen,
-        pixel_size_nm=pixel_size,
-        seed=seed,
-        clock_rate=clock_rate,
-        control_bind=control,
-        events_bind=events,
-        keys=keys,
-    )
-    serve(loaded.tem, loaded.simulator, ready_file=ready_file, parent=parent, say=_say)
-
-
-def _say(line: str) -> None:
-    typer.echo(line)
-    sys.stdout.flush()
-
-
 @app.command()
 @told_in_a_line
 def console(settings: SettingsFile = None, data: Data = None) -> None:
-    """Open the IPython console: RE, tem, plans, cat, db, bec, sd."""
+    """Open the IPython console: RE, tem, afm, plans, cat, db, bec, sd."""
     from station.console import start_console
 
     start_console(load(settings, data), settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -12,18 +12,23 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "AFMRunOptions",
     "Address",
     "AsJSON",
     "ClockRate",
     "Data",
     "Driver",
+    "Lockin",
     "PixelSize",
     "Profile",
     "RunOptions",
     "Seed",
     "SettingsFile",
     "Specimen",
+    "Surface",
+    "interval",
     "load",
+    "numbers",
     "sharing",
 ]
 
@@ -51,11 +56,24 @@ Address = Annotated[
 ]
 
 
-def load(path: Path | None, data: Path | None = None, **tem: Any) -> Any:
+Surface = Annotated[str | None, typer.Option(help="Sample of a simulated AFM.")]
+Lockin = Annotated[
+    str | None, typer.Option(metavar="HOST", help="Host of the multifrequency lock-in.")
+]
+
+
+def load(
+    path: Path | None,
+    data: Path | None = None,
+    *,
+    afm: Mapping[str, Any] | None = None,
+    **tem: Any,
+) -> Any:
     """Read the settings; what the command line says wins."""
     from station.settings import load_settings
 
-    return load_settings(path, {"data": data, "tem": tem})
+    given = {"data": data, "afm": afm or {}, "tem": tem}
+    return load_settings(path, given)
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,34 @@ class RunOptions:
             seed=self.seed,
             clock_rate=self.clock_rate,
         )
+
+
+@dataclass(frozen=True)
+class AFMRunOptions:
+    """The options of every ``twinscope run`` of the AFM."""
+
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it would take; do nothing.")
+    ] = False
+    settings: SettingsFile = None
+    data: Data = None
+    address: Address = None
+    driver: Driver = None
+    surface: Surface = None
+    seed: Seed = None
+    clock_rate: ClockRate = None
+    as_json: AsJSON = False
+
+    def loaded(self) -> Any:
+        """The settings in force."""
+        afm = {
+            "address": self.address,
+            "driver": self.driver,
+            "surface": self.surface,
+            "seed": self.seed,
+            "clock_rate": self.clock_rate,
+        }
+        return load(self.settings, self.data, afm=afm)
 
 
 def sharing(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -135,3 +181,32 @@ def sharing(options: type) -> Callable[[Callable[..., None]], Callable[..., None
         return whole
 
     return decorate
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read numbers separated by commas.
+
+    Raises
+    ------
+    ValueError
+        They are none; names the option.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} {text!r} is not allowed: give numbers, as 10,2.5") from None
+
+
+def interval(option: str, text: str) -> tuple[float, float]:
+    """Read two numbers separated by a comma.
+
+    Raises
+    ------
+    ValueError
+        They are not two numbers; names the option.
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} {text!r} is not allowed: give two numbers, as -5,5") from None
+    return low, high

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from station.cli_errors import told_in_a_line
-from station.cli_options import RunOptions, sharing
+from station.cli_options import RunOptions, interval, sharing
 
 __all__ = ["run_app"]
 
@@ -24,14 +24,13 @@ SettleTime = Annotated[float, typer.Option(help="Seconds waited after each move.
 
 def _do(experiment: Any, options: RunOptions, field_of_view: float | None = None) -> None:
     """Run an experiment, or estimate it."""
-    from station.experiments import estimate, run
+    from station.experiments import Seen, estimate, run
 
     asked = options.field_of_view
     (estimate if options.estimate else run)(
         options.loaded(),
         options.settings,
-        experiment,
-        field_of_view=field_of_view if asked is None else asked,
+        Seen(experiment, field_of_view if asked is None else asked),
         as_json=options.as_json,
     )
 
@@ -139,14 +138,6 @@ def run_mosaic(
 
     if (x is None) != (y is None) or (x is not None and (rows, columns) != (None, None)):
         raise ValueError("give --rows and --columns, or --x and --y, or none of them")
-    sides = (_interval("--x", x), _interval("--y", y))
+    sides = (None if x is None else interval("--x", x), None if y is None else interval("--y", y))
     how = (overlap, serpentine, over_travel, settle_time)
     _do(Mosaic(rows, columns, *sides, *how), options)
-
-
-def _interval(option: str, text: str | None) -> tuple[float, float] | None:
-    try:
-        low, high = (float(part) for part in (text or "0,0").split(","))
-    except ValueError:
-        raise ValueError(f"{option} {text!r} is not allowed: give two numbers, as -5,5") from None
-    return None if text is None else (low, high)

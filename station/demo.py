@@ -55,8 +55,9 @@ def run_demo(
         f"clock {settings.tem.clock_rate:g} times real time)",
         highlight=False,
     )
+    only_tem = settings.model_copy(update={"instruments": (experiment.instrument,)})
     with catalog_while(settings.data) as catalog:
-        with desk(settings, settings_path) as station:
+        with desk(only_tem, settings_path) as station:
             outcome = measure(station, experiment, talk)
         written = write_report(settings, outcome.uid)
         with talk.status("waiting for the catalog"):

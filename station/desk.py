@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bluesky.callbacks.best_effort import BestEffortCallback
     from IPython.core.interactiveshell import InteractiveShell
 
+    from devices.afm import Afm
     from devices.microscope import Microscope
     from devices.positioning import CompensatedStage
 
@@ -46,11 +47,17 @@ __all__ = ["Desk", "UpToDateCatalog", "in_queueserver"]
 
 _log = logging.getLogger(__name__)
 
-_TO_TRY = (
-    "%wa                                  where everything is, with limits",
-    "RE(bp.count([tem.camera]))           one image; then cat[-1]",
-    "r = RE(hysteresis(tem, analysis=live)).plan_result   what the stage does",
-)
+_WHERE = "%wa                                  where everything is, with limits"
+_TO_TRY: Mapping[str, tuple[str, ...]] = {
+    "tem": (
+        "RE(bp.count([tem.camera]))           one image; then cat[-1]",
+        "r = RE(hysteresis(tem, analysis=live)).plan_result   what the stage does",
+    ),
+    "afm": (
+        "RE(calibrate_probe(afm))             the modes of the cantilever",
+        "r = RE(point_spectrum(afm, analysis=live)).plan_result   the force at a point",
+    ),
+}
 _ARCHIVE = 10.0  # seconds that a run is given to reach the catalog before it is read without it
 _LOOK_BACK = 50  # runs that are looked through for unfinished ones at start-up
 
@@ -126,7 +133,9 @@ class Desk:
     bec : bluesky.callbacks.best_effort.BestEffortCallback
         Tables, and plots where there is a display.
     tem : devices.microscope.Microscope or None
-        None when it could not be connected; `connect` tries again.
+        None when it is not wanted or could not be connected; `connect` tries again.
+    afm : devices.afm.Afm or None
+        The same of the AFM.
     stage : devices.positioning.CompensatedStage or None
         Its goniometer, by the approach of the settings; None where that lacks its model.
     """
@@ -147,15 +156,12 @@ class Desk:
         self.db = UpToDateCatalog(catalogs.db, recorded.wait)
         self._catalog = ExitStack()
         self.tem: Microscope | None = None
+        self.afm: Afm | None = None
         self.stage: CompensatedStage | None = None
-        self.failure: str | None = None
+        self.failures: dict[str, str] = {}
         self.stage_failure: str | None = None
-        try:
-            self.connect()
-        except Exception as error:
-            if not _foreseeable(error):
-                raise
-            self.failure = " ".join(str(error).split())
+        for name in self.settings.instruments:
+            self._try(name)
         if self.settings.storage.catalog:
             self._catalog.enter_context(catalog_in_use(self.settings.data))
             catalogs.warm()
@@ -172,24 +178,40 @@ class Desk:
         self.station.RE.subscribe(bec)
         return bec
 
-    def connect(self) -> Microscope:
-        """Connect to the microscope; returns it."""
-        self.tem = self.station.connect_tem()
-        self.failure = None
+    def _try(self, name: str) -> None:
         try:
-            self.stage = compensated_stage(self.tem.goniometer, self.settings)
+            self.connect(name)
+        except Exception as error:
+            if not _foreseeable(error):
+                raise
+            self.failures[name] = " ".join(str(error).split())
+
+    def connect(self, name: str = "tem") -> Any:
+        """Connect to an instrument, ``tem`` or ``afm``; returns it."""
+        device = self.station.connect(name)
+        self.failures.pop(name, None)
+        if name == "afm":
+            self.afm = device
+        else:
+            self.tem = device
+            self._compensate(device)
+        return device
+
+    def _compensate(self, tem: Microscope) -> None:
+        try:
+            self.stage = compensated_stage(tem.goniometer, self.settings)
             self.stage_failure = None
         except ModelError as error:
             self.stage_failure = str(error)
-        return self.tem
 
     @property
     def label(self) -> str:
-        """What the prompt shows: ``sim``, or the instrument's name."""
-        facts = self.station.facts
-        if facts is None:
-            return "no tem"
-        return "sim" if facts.facts.get("simulated") else facts.name
+        """What the prompt shows: ``sim``, or the names of the instruments."""
+        known = self.station.facts
+        if not known:
+            return f"no {' '.join(self.settings.instruments)}"
+        names = ["sim" if each.facts.get("simulated") else each.name for each in known.values()]
+        return " ".join(dict.fromkeys(names))
 
     def greet(self, shell: InteractiveShell | None) -> None:
         """Set up magics and prompt, and say what is connected.
@@ -210,9 +232,10 @@ class Desk:
         rows = Table.grid(padding=(0, 2))
         for name, text in self._connected():
             rows.add_row(Text(name, style="bold"), text)
-        tries = Text("\n".join(_TO_TRY))
+        lines = [line for name in self.settings.instruments for line in _TO_TRY[name]]
+        tries = Text("\n".join((_WHERE, *lines)))
         return Panel(
-            Group(rows, Text("\nThree lines to try", style="bold"), tries),
+            Group(rows, Text("\nLines to try", style="bold"), tries),
             title=f"twinscope, ready in {self._seconds:.1f} s",
             expand=False,
         )
@@ -225,20 +248,24 @@ class Desk:
         told = self.settings.stage.approach
         return Text(f"tem.goniometer by {told}" + (f" ({numbers} µm)" if numbers else ""))
 
+    def _instrument(self, name: str) -> Text:
+        if name in self.failures:
+            again = f"{name} = desk.connect({name!r})"
+            return Text(f"not connected: {self.failures[name]}\nto try again: {again}", "red")
+        facts = self.station.facts[name]
+        described = ", ".join(
+            f"{key} {value}" for key, value in facts.facts.items() if key != "simulated"
+        )
+        kind = "SIMULATED" if facts.facts.get("simulated") else f"{facts.driver} driver"
+        return Text(f"{kind} ({described})" if described else f"{kind} at {facts.control}")
+
     def _connected(self) -> list[tuple[str, Text]]:
-        settings, facts = self.settings, self.station.facts
-        if self.failure is not None or facts is None:
-            tem = Text(f"not connected: {self.failure}\nto try again: tem = desk.connect()", "red")
-        else:
-            described = ", ".join(
-                f"{key} {value}" for key, value in facts.facts.items() if key != "simulated"
-            )
-            kind = "SIMULATED" if facts.facts.get("simulated") else f"{facts.driver} driver"
-            tem = Text(f"{kind} ({described})" if described else f"{kind} at {facts.control}")
+        settings = self.settings
+        rows = [(name, self._instrument(name)) for name in settings.instruments]
+        if "tem" in settings.instruments:
+            rows.append(("stage", self._approach()))
         catalog = "cat and db come up in the background" if settings.storage.catalog else "off"
-        rows = [
-            ("tem", tem),
-            ("stage", self._approach()),
+        rows += [
             ("data", Text(str(settings.data))),
             ("catalog", Text(catalog)),
             ("live", Text("analysis on" if self.station.live else "analysis off")),

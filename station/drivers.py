@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devices.drivers.protocols import CameraDriver, ColumnDriver, StageDriver
 from station import StationError
-from station.settings import SimulatorSettings, TEMSettings
+from station.settings import AFMSettings, SimulatorSettings, TEMSettings
 
-__all__ = ["TEM_DRIVERS", "DriverError", "TEMDrivers", "open_tem"]
+if TYPE_CHECKING:
+    from devices.drivers.afm import AfmDrivers
+
+__all__ = [
+    "AFM_DRIVERS",
+    "TEM_DRIVERS",
+    "DriverError",
+    "OpenAFM",
+    "TEMDrivers",
+    "open_afm",
+    "open_tem",
+]
 
 
 _LEAST_POLL_S = 0.002  # however fast the clock: the processor is shared with the camera
@@ -117,3 +130,96 @@ def open_tem(settings: TEMSettings, simulator: SimulatorSettings | None = None) 
             f"tem.driver {settings.driver!r} does not exist; there are: {', '.join(TEM_DRIVERS)}"
         )
     return TEM_DRIVERS[settings.driver](settings, simulator or SimulatorSettings())
+
+
+@dataclass(frozen=True)
+class OpenAFM:
+    """An AFM that is connected, and what may be told of it.
+
+    Parameters
+    ----------
+    drivers : AfmDrivers
+        Head, scanner, lock-in, and what is known of the probe.
+    facts : mapping
+        As of `TEMDrivers`.
+    poll_s : float
+        Seconds between two readings of what moves.
+    """
+
+    drivers: AfmDrivers
+    facts: Mapping[str, Any]
+    poll_s: float = 0.02
+
+
+@contextmanager
+def _simulated_afm(settings: AFMSettings) -> Iterator[OpenAFM]:
+    from devices.drivers.simulated_afm import SimulatedAFM
+    from sim.clock import ScaledClock
+
+    surface = _afm_surface(settings)
+    clock = ScaledClock(settings.clock_rate)
+    afm = SimulatedAFM(surface=surface, seed=settings.seed, clock=clock)
+    facts = {
+        "simulated": True,
+        "surface": settings.surface,
+        "seed": settings.seed,
+        "clock_rate": settings.clock_rate,
+    }
+    poll_s = max(_LEAST_POLL_S, OpenAFM.poll_s / settings.clock_rate)
+    yield OpenAFM(afm.drivers, facts, poll_s)
+
+
+def _afm_surface(settings: AFMSettings) -> Any:
+    from sim.surface import pp_rubber, ps_ldpe
+
+    surfaces = {"ps-ldpe": ps_ldpe, "pp-rubber": pp_rubber}
+    if settings.surface not in surfaces:
+        raise DriverError(
+            f"afm.surface {settings.surface!r} does not exist; there are: {', '.join(surfaces)}"
+        )
+    return surfaces[settings.surface](settings.seed)
+
+
+OpenerOfAFM = Callable[[AFMSettings], AbstractContextManager[OpenAFM]]
+
+AFM_DRIVERS: Mapping[str, OpenerOfAFM] = {"simulated": _simulated_afm}
+
+
+def open_afm(settings: AFMSettings) -> AbstractContextManager[OpenAFM]:
+    """Connect to the atomic force microscope that the settings name.
+
+    A laboratory's own driver is named as ``module:function``. The function takes the settings and
+    is a context manager of an `OpenAFM`: its head and its scanner, with one of the lock-ins of
+    `devices.drivers` or another.
+
+    Parameters
+    ----------
+    settings : AFMSettings
+        Section ``[afm]``.
+
+    Returns
+    -------
+    context manager of OpenAFM
+        Ready for use.
+
+    Raises
+    ------
+    DriverError
+        No such driver, or no such surface.
+    """
+    if ":" in settings.driver:
+        return _own_driver(settings.driver)(settings)
+    if settings.driver not in AFM_DRIVERS:
+        raise DriverError(
+            f"afm.driver {settings.driver!r} does not exist; there are: {', '.join(AFM_DRIVERS)}, "
+            "and module:function of your own"
+        )
+    return AFM_DRIVERS[settings.driver](settings)
+
+
+def _own_driver(name: str) -> OpenerOfAFM:
+    module, _, function = name.partition(":")
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DriverError(f"afm.driver {name!r} cannot be imported: {error}") from error

@@ -1,4 +1,4 @@
-"""The station at work: a RunEngine, the microscope, the journal and the live analysis, joined.
+"""The station at work: a RunEngine, the instruments, the journal and the live analysis, joined.
 
 The journal is the first subscriber and the only one that may end a run; everything else either
 hands the documents on to a thread of its own or keeps its failures to itself.
@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from bluesky import RunEngine
 from bluesky.preprocessors import SupplementalData
 from bluesky.utils import ProgressBarManager
 
-from devices.microscope import Microscope
+from station.instruments import INSTRUMENTS
 from station.journal import Journal
 from station.keys import client_security
 from station.live import LiveAnalysis, Watch
@@ -30,6 +30,10 @@ from station.metadata import PersistentMetadata, package_versions
 from station.results import make_analyses
 from station.servers import READY_S, InstrumentServer, ServerFacts
 from station.settings import Settings
+
+if TYPE_CHECKING:
+    from devices.afm import Afm
+    from devices.microscope import Microscope
 
 __all__ = ["Station"]
 
@@ -44,8 +48,9 @@ Subscriber = Callable[[str, Mapping[str, Any]], object]
 class Station:
     """Everything that one person at one desk works with.
 
-    Building it starts the instrument's server, which comes up while the rest is put together;
-    `connect_tem` then waits for it. As a context manager it does both, and closes.
+    Building it starts the servers of the instruments that the settings name, which come up while
+    the rest is put together; `connect` then waits for one. As a context manager it does both, and
+    closes. An instrument that the settings do not name is started when it is asked for.
 
     Parameters
     ----------
@@ -61,11 +66,15 @@ class Station:
     RE : bluesky.RunEngine
         Its ``md`` outlive the process.
     sd : bluesky.preprocessors.SupplementalData
-        The baseline: goniometer and column.
+        The baseline: goniometer and column, head and scanner.
     journal : station.journal.Journal
         The record of every document.
     live : station.live.LiveAnalysis or None
         The live analysis, unless the settings are against it.
+    servers : mapping of str to InstrumentServer
+        By the name of the instrument.
+    facts : mapping of str to ServerFacts
+        What the server of each connected instrument says of itself.
     """
 
     def __init__(
@@ -76,12 +85,16 @@ class Station:
         context_managers: list[Any] | None = None,
     ) -> None:
         self.settings = settings
-        self._tem: Microscope | None = None
-        self._facts: ServerFacts | None = None
+        self.servers = {
+            name: InstrumentServer(settings, settings_path, instrument=name) for name in INSTRUMENTS
+        }
+        self.facts: dict[str, ServerFacts] = {}
+        self._devices: dict[str, Any] = {}
         with ExitStack() as undo:
-            self._server = InstrumentServer(settings, settings_path)
-            undo.callback(self._server.close)
-            self._server.start()
+            for server in self.servers.values():
+                undo.callback(server.close)
+            for name in settings.instruments:
+                self.servers[name].start()
             self.journal = Journal(settings.data / "journal")
             undo.callback(self.journal.close)
             self.live = self._make_live()
@@ -147,30 +160,35 @@ class Station:
 
     @property
     def tem(self) -> Microscope:
-        """The microscope; connected when it is first asked for."""
-        return self._tem or self.connect_tem()
+        """The transmission electron microscope; connected when it is first asked for."""
+        return self.connect_tem()
 
     @property
-    def facts(self) -> ServerFacts | None:
-        """What the instrument's server says of itself, once it is connected."""
-        return self._facts
-
-    @property
-    def server(self) -> InstrumentServer:
-        """The instrument's server."""
-        return self._server
+    def afm(self) -> Afm:
+        """The atomic force microscope; connected when it is first asked for."""
+        return self.connect_afm()
 
     def connect_tem(self, timeout_s: float = READY_S) -> Microscope:
-        """Wait for the instrument's server and connect to it; also to try again after a failure.
+        """Connect to the transmission electron microscope; see `connect`."""
+        return cast("Microscope", self.connect("tem", timeout_s))
+
+    def connect_afm(self, timeout_s: float = READY_S) -> Afm:
+        """Connect to the atomic force microscope; see `connect`."""
+        return cast("Afm", self.connect("afm", timeout_s))
+
+    def connect(self, name: str, timeout_s: float = READY_S) -> Any:
+        """Wait for an instrument's server and connect to it; also to try again after a failure.
 
         Parameters
         ----------
+        name : str
+            ``tem`` or ``afm``.
         timeout_s : float
             Seconds that a server that was started is given.
 
         Returns
         -------
-        devices.microscope.Microscope
+        ophyd.Device
             Connected.
 
         Raises
@@ -182,33 +200,35 @@ class Station:
         """
         from devices.wire import Client
 
-        if self._tem is not None:
-            return self._tem
-        self._server.start()
-        facts = self._server.wait_ready(timeout_s)
+        if name in self._devices:
+            return self._devices[name]
+        kind, server = INSTRUMENTS[name], self.servers[name]
+        server.start()
+        facts = server.wait_ready(timeout_s)
         with ExitStack() as undo:
             client = Client(
                 facts.control,
                 facts.events or None,
                 name=self.settings.operator,
-                security=client_security(self.settings.tem.keys),
+                security=client_security(kind.section(self.settings).keys),
             )
             undo.callback(client.close)
-            tem = Microscope(client, name="tem", asset_folder=self.settings.data / "assets")
-            undo.callback(tem.close)
-            tem.wait_for_connection(timeout=_CONNECT)
+            device = kind.device(client, self.settings.data / "assets")
+            undo.callback(device.close)
+            device.wait_for_connection(timeout=_CONNECT)
             self._undo.push(undo.pop_all())
-        self.sd.baseline = [tem.goniometer, tem.column]
-        self._tem, self._facts = tem, facts
-        return tem
+        self.sd.baseline = [*self.sd.baseline, *kind.baseline(device)]
+        self._devices[name], self.facts[name] = device, facts
+        return device
 
     def close(self) -> None:
-        """End everything: an open run is aborted, the stage stopped, the beam blanked."""
+        """End everything: an open run is aborted, what moves stopped, beam off, tip withdrawn."""
         self._undo.close()
 
     def __enter__(self) -> Self:
         try:
-            self.connect_tem()
+            for name in self.settings.instruments:
+                self.connect(name)
         except BaseException:
             self.close()
             raise

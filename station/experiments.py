@@ -69,7 +69,7 @@ _ANALYSIS = 120.0  # seconds that the analysis of a run that was stopped may tak
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Experiment):
     """An experiment seen at a field of view of its own; the column is put back afterwards.
 
     Parameters
@@ -83,16 +83,30 @@ class Seen:
     experiment: Experiment
     field_of_view: float | None = None
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    @property
+    def analysis(self) -> str:
+        """Name of its analysis."""
+        return self.experiment.analysis
+
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
-        make = partial(self.experiment.plan, tem, analysis)
+        make = partial(self.experiment.plan, instrument, analysis)
         if self.field_of_view is None:
             return make()
-        return _at_field_of_view(tem, self.field_of_view, make)
+        return _at_field_of_view(instrument, self.field_of_view, make)
 
-    def answers(self, tem: Microscope) -> dict[Any, Any]:
-        """What the camera would tell during the plan."""
-        return {} if self.field_of_view is None else {tem.camera.field_of_view: self.field_of_view}
+    def estimate(self, instrument: Microscope) -> Any:
+        """Say what it would do at that field of view."""
+        from plans.rehearsal import rehearse
+
+        told = {}
+        if self.field_of_view is not None:
+            told[instrument.camera.field_of_view] = self.field_of_view
+        return rehearse(self.plan(instrument, None), answers=told)
+
+    def leave(self, outcome: Outcome, data: Path) -> Mapping[str, str]:
+        """Write what the experiment leaves."""
+        return self.experiment.leave(outcome, data)
 
 
 def _at_field_of_view(
@@ -137,14 +151,14 @@ def desk(settings: Settings, settings_path: Path | None) -> Iterator[Station]:
         yield station
 
 
-def measure(station: Station, experiment: Experiment | Seen, screen: Console) -> Outcome:
+def measure(station: Station, experiment: Experiment, screen: Console) -> Outcome:
     """Run an experiment with a progress bar.
 
     Parameters
     ----------
     station : Station
         Connected.
-    experiment : Experiment or Seen
+    experiment : Experiment
         What to do.
     screen : rich.console.Console
         Where the bar is drawn.
@@ -159,7 +173,9 @@ def measure(station: Station, experiment: Experiment | Seen, screen: Console) ->
     CommandError
         The run was stopped or has failed; the run is closed.
     """
-    plan = experiment.plan(station.tem, station.live)
+    instrument = station.connect(experiment.instrument)
+    analysed = kind_named(experiment.analysis) is not None
+    plan = experiment.plan(instrument, station.live if analysed else None)
     spoken = io.StringIO()  # the RunEngine's prints, which are meant for a console
     with _progress(screen) as bar, contextlib.redirect_stdout(spoken):
         follow = _Follow(bar)
@@ -168,7 +184,7 @@ def measure(station: Station, experiment: Experiment | Seen, screen: Console) ->
         try:
             done = station.RE(plan, follow)
         except RunEngineInterrupted:
-            line = _abort(station, follow.uid)
+            line = _abort(station, experiment, follow.uid)
             _let_analysis_finish(station, follow.uid)
             raise CommandError(line, 130) from None
         except FailedStatus as error:
@@ -183,16 +199,16 @@ def measure(station: Station, experiment: Experiment | Seen, screen: Console) ->
     return done.plan_result  # type: ignore[union-attr]  # call_returns_result is on
 
 
-def _abort(station: Station, uid: str | None) -> str:
+def _abort(station: Station, experiment: Experiment, uid: str | None) -> str:
     """End a paused plan; returns the line that says how that went."""
     ended = f"run {uid[:8]} is closed as aborted" if uid else "no run was begun"
     if station.RE.state == "paused":
         try:
             station.RE.abort("stopped by Ctrl-C")
         except FailedStatus as error:
-            station.tem.column.beam_blank.set(1)
+            experiment.make_safe(station.connect(experiment.instrument))
             return f"stopped by Ctrl-C, {ended}; cleaning up failed: {_cause(error)}"
-    return f"stopped by Ctrl-C: the stage was stopped, the beam is blanked, {ended}"
+    return f"stopped by Ctrl-C: {experiment.safe}, {ended}"
 
 
 def _let_analysis_finish(station: Station, uid: str | None) -> None:
@@ -262,7 +278,6 @@ def run(
     settings_path: Path | None,
     experiment: Experiment,
     *,
-    field_of_view: float | None = None,
     as_json: bool,
 ) -> None:
     """Run an experiment and print what was found.
@@ -275,13 +290,11 @@ def run(
         The file they came from.
     experiment : Experiment
         What to do.
-    field_of_view : float, optional
-        Width of the images, µm; as the microscope stands unless given.
     as_json : bool
         Print for a script.
     """
-    with desk(settings, settings_path) as station:
-        outcome = measure(station, Seen(experiment, field_of_view), Console(stderr=True))
+    with desk(_with(settings, experiment), settings_path) as station:
+        outcome = measure(station, experiment, Console(stderr=True))
         scan_id = station.RE.md["scan_id"]
     files = experiment.leave(outcome, settings.data)
     if settings.storage.catalog:
@@ -291,20 +304,20 @@ def run(
             ensure_catalog(settings.data)
         except CatalogError as error:
             _log.warning("the run is in the journal, not yet in the catalog: %s", error)
-    kind = kind_named(experiment.analysis)
-    found = kind is not None and outcome.result is not None
     if as_json:
-        row = kind.row(outcome.result) if kind and found else {"deficits": None}
         files = {f"{name}_file": path for name, path in files.items()}
+        row = experiment.row(outcome)
         print_json({"uid": outcome.uid, "scan_id": scan_id, **row, **files})
         return
     screen = Console()
-    if kind and found:
-        screen.print(kind.table(outcome.result))
+    table = experiment.table(outcome)
+    if table is not None:
+        screen.print(table)
     for name, path in files.items():
         screen.print(f"{name} {path}", highlight=False, soft_wrap=True)
     screen.print(f"run {outcome.uid} (scan {scan_id})", highlight=False)
-    screen.print(f"look further: twinscope report {outcome.uid[:8]}", highlight=False)
+    further = "report" if kind_named(experiment.analysis) is not None else "show"
+    screen.print(f"look further: twinscope {further} {outcome.uid[:8]}", highlight=False)
 
 
 def estimate(
@@ -312,22 +325,23 @@ def estimate(
     settings_path: Path | None,
     experiment: Experiment,
     *,
-    field_of_view: float | None = None,
     as_json: bool,
 ) -> None:
     """Print what an experiment would do, and do nothing.
 
     Parameters
     ----------
-    settings, settings_path, experiment, field_of_view, as_json
+    settings, settings_path, experiment, as_json
         As for `run`.
     """
-    from plans.rehearsal import rehearse
-
-    seen = Seen(experiment, field_of_view)
-    with desk(settings, settings_path) as station:
-        would = rehearse(seen.plan(station.tem, None), answers=seen.answers(station.tem))
+    with desk(_with(settings, experiment), settings_path) as station:
+        would = experiment.estimate(station.connect(experiment.instrument))
     if as_json:
         print_json({"estimate": plain(asdict(would))})
     else:
         Console().print(str(would), highlight=False, soft_wrap=True)
+
+
+def _with(settings: Settings, experiment: Experiment) -> Settings:
+    """The settings of a station with the instrument of the experiment alone."""
+    return settings.model_copy(update={"instruments": (experiment.instrument,)})

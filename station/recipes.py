@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from station.results import kind_named
+
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
+    from rich.console import RenderableType
 
     from devices.microscope import Microscope
     from plans import LiveResults
@@ -34,16 +37,46 @@ class Outcome(Protocol):
 class Experiment(ABC):
     """An experiment and what it is asked to do."""
 
-    analysis = "hysteresis"
-    """Name of its analysis."""
+    instrument = "tem"
+    """The instrument that it is for."""
+
+    safe = "the stage was stopped, the beam is blanked"
+    """How the instrument is left when the experiment is stopped."""
+
+    @property
+    def analysis(self) -> str:
+        """Name of its analysis."""
+        return "hysteresis"
 
     @abstractmethod
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Any, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan; `analysis` is waited for, where there is one."""
+
+    def estimate(self, instrument: Any) -> Any:
+        """Say what it would do: a dataclass that can be printed."""
+        from plans.rehearsal import rehearse
+
+        return rehearse(self.plan(instrument, None))
+
+    def make_safe(self, instrument: Any) -> None:
+        """Make the instrument safe when the clean-up of the plan has failed."""
+        instrument.column.beam_blank.set(1)
 
     def leave(self, outcome: Outcome, data: Path) -> Mapping[str, str]:
         """Write what is wanted beside the record: what it is and where, one line each."""
         return {}
+
+    def table(self, outcome: Outcome) -> RenderableType | None:
+        """What was found, for the terminal; None where nothing was."""
+        kind = kind_named(self.analysis)
+        return None if kind is None or outcome.result is None else kind.table(outcome.result)
+
+    def row(self, outcome: Outcome) -> dict[str, Any]:
+        """What was found, for a script."""
+        kind = kind_named(self.analysis)
+        if kind is None or outcome.result is None:
+            return {"deficits": None}
+        return kind.row(outcome.result)
 
 
 @dataclass(frozen=True)
@@ -56,12 +89,12 @@ class Hysteresis(Experiment):
     repeats: int = 3
     settle_time: float = 0.0
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
         from plans import hysteresis
 
         return hysteresis(
-            tem,
+            instrument,
             self.axes,
             step=self.step,
             steps=self.steps,
@@ -81,12 +114,12 @@ class CrossAxis(Experiment):
     repeats: int = 1
     settle_time: float = 0.0
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
         from plans.cross_axis import cross_axis
 
         return cross_axis(
-            tem,
+            instrument,
             self.axes,
             step=self.step,
             steps=self.steps,
@@ -105,12 +138,12 @@ class Characterise(Experiment):
     settle_time: float = 1.0
     model: Path | None = None
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
         from plans.characterisation import characterise
 
         return characterise(
-            tem,
+            instrument,
             diamond_images=self.diamond_images,
             rest_images=self.rest_images,
             settle_time=self.settle_time,
@@ -137,12 +170,12 @@ class Drift(Experiment):
     interval: float = 5.0
     blank_between: bool = True
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
         from plans.drift import measure_drift
 
         return measure_drift(
-            tem,
+            instrument,
             duration=self.duration,
             interval=self.interval,
             blank_between=self.blank_between,
@@ -163,9 +196,12 @@ class Mosaic(Experiment):
     over_travel: float = 0.0
     settle_time: float = 0.0
 
-    analysis = "mosaic"
+    @property
+    def analysis(self) -> str:
+        """Name of its analysis."""
+        return "mosaic"
 
-    def plan(self, tem: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
+    def plan(self, instrument: Microscope, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
         from plans import mosaic, mosaic_over
 
@@ -177,6 +213,6 @@ class Mosaic(Experiment):
             "analysis": analysis,
         }
         if self.x is not None and self.y is not None:
-            return mosaic_over(tem, self.x, self.y, **how)
+            return mosaic_over(instrument, self.x, self.y, **how)
         rows, columns = (3 if number is None else number for number in (self.rows, self.columns))
-        return mosaic(tem, rows, columns, **how)
+        return mosaic(instrument, rows, columns, **how)

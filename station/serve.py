@@ -6,16 +6,20 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from station.drivers import open_tem
+from station.drivers import open_afm, open_tem
 from station.keys import server_security
-from station.settings import SimulatorSettings, TEMSettings
+from station.settings import AFMSettings, SimulatorSettings, TEMSettings
 
-__all__ = ["serve_tem"]
+if TYPE_CHECKING:
+    from devices.wire import Service
+
+__all__ = ["serve_afm", "serve_tem"]
 
 _LOOK_FOR_PARENT = 0.25  # seconds
 
@@ -51,27 +55,78 @@ def serve_tem(
         The driver or the specimen is no good; nothing was started.
     """
     from devices.drivers.tem import tem_services
-    from devices.wire import Server
 
     drivers = open_tem(settings, simulator)
     services = tem_services(drivers.stage, drivers.camera, drivers.column, poll_s=drivers.poll_s)
+    instrument = _Instrument("tem", services, settings, drivers.facts)
+    _serve(instrument, ready_file, parent, say)
+
+
+def serve_afm(
+    settings: AFMSettings,
+    *,
+    ready_file: Path | None = None,
+    parent: int | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the atomic force microscope until SIGTERM, SIGINT or the death of the parent.
+
+    On every way out the tip is withdrawn and the drive off.
+
+    Parameters
+    ----------
+    settings : AFMSettings
+        Section ``[afm]``.
+    ready_file, parent, say
+        As for `serve_tem`.
+
+    Raises
+    ------
+    station.StationError
+        The driver is no good; nothing was started.
+    """
+    from devices.drivers.afm import afm_services
+
+    with open_afm(settings) as opened:
+        services = afm_services(opened.drivers, poll_s=opened.poll_s)
+        instrument = _Instrument("afm", services, settings, opened.facts)
+        _serve(instrument, ready_file, parent, say)
+
+
+@dataclass(frozen=True)
+class _Instrument:
+    name: str
+    services: Sequence[Service]
+    settings: TEMSettings | AFMSettings
+    facts: Mapping[str, Any]
+
+
+def _serve(
+    instrument: _Instrument,
+    ready_file: Path | None,
+    parent: int | None,
+    say: Callable[[str], None],
+) -> None:
+    from devices.wire import Server
+
+    settings = instrument.settings
     with (
         _ended_by_signal() as ended,
         Server(
-            services,
+            instrument.services,
             control=settings.control_bind,
             events=settings.events_bind,
-            name="tem",
+            name=instrument.name,
             security=server_security(settings.keys),
         ) as server,
     ):
         ready = {
-            "name": "tem",
+            "name": instrument.name,
             "driver": settings.driver,
             "control": server.control_address,
             "events": server.events_address,
             "pid": os.getpid(),
-            "facts": dict(drivers.facts),
+            "facts": dict(instrument.facts),
         }
         if ready_file is not None:
             _write_whole(ready_file, ready)
@@ -86,7 +141,7 @@ def _ready_line(ready: Mapping[str, Any]) -> str:
         f"{key} {value}" for key, value in ready["facts"].items() if value is not True
     )
     return (
-        f"tem ready: {ready['driver']} driver ({facts}) at {ready['control']}, "
+        f"{ready['name']} ready: {ready['driver']} driver ({facts}) at {ready['control']}, "
         f"events {ready['events']}, pid {ready['pid']}"
     )
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from station import StationError
-from station.settings import Settings, TEMSettings, environment_of
+from station.instruments import INSTRUMENTS
+from station.settings import Section, Settings
 
 __all__ = ["READY_S", "InstrumentServer", "ServerError", "ServerFacts"]
 
@@ -58,7 +59,7 @@ class ServerFacts:
 
 
 class InstrumentServer:
-    """The microscope's server: one that runs already, or a child process of ours.
+    """The server of an instrument: one that runs already, or a child process of ours.
 
     As a context manager it is started, waited for and ended; `start` and `wait_ready` apart leave
     time for other work in between. The child ends with its parent, however that ends, and a Ctrl-C
@@ -67,15 +68,23 @@ class InstrumentServer:
     Parameters
     ----------
     settings : Settings
-        ``tem.address`` chooses a running server, everything else of ``[tem]`` describes a child.
+        ``address`` of the instrument's section chooses a running server, everything else there
+        describes a child.
     settings_path : Path, optional
         The file that the settings came from.
+    instrument : str
+        ``tem`` or ``afm``.
     """
 
-    def __init__(self, settings: Settings, settings_path: Path | None = None) -> None:
-        self._tem = settings.tem
-        self._faults = settings.simulator
-        self._log_path = settings.data / "logs" / "tem-server.log"
+    def __init__(
+        self, settings: Settings, settings_path: Path | None = None, *, instrument: str = "tem"
+    ) -> None:
+        kind = INSTRUMENTS[instrument]
+        self._name = instrument
+        self._section = kind.section(settings)
+        self._words = _options(self._section, kind.options)
+        self._environment = kind.environment(settings)
+        self._log_path = settings.data / "logs" / f"{instrument}-server.log"
         self._settings_path = settings_path
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -94,7 +103,7 @@ class InstrumentServer:
         ServerError
             The data folder cannot be written to.
         """
-        if self._tem.address is not None or self._process is not None:
+        if self._section.address is not None or self._process is not None:
             return
         self._folder = tempfile.TemporaryDirectory(prefix="twinscope-")
         try:
@@ -106,7 +115,7 @@ class InstrumentServer:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env={**os.environ, **environment_of("simulator", self._faults)},
+                    env={**os.environ, **self._environment},
                 )
         except OSError as error:
             self.close()
@@ -115,14 +124,14 @@ class InstrumentServer:
     @property
     def _ready_file(self) -> Path:
         assert self._folder is not None
-        return Path(self._folder.name) / "tem.json"
+        return Path(self._folder.name) / f"{self._name}.json"
 
     def _command(self) -> list[str]:
-        options = [*_options(self._tem), "--ready-file", str(self._ready_file)]
+        options = [*self._words, "--ready-file", str(self._ready_file)]
         if self._settings_path is not None:
             options += ["--settings", str(self._settings_path)]
         station = [sys.executable, "-P", "-m", "station"]
-        return [*station, "serve", "tem", *options, "--parent", str(os.getpid())]
+        return [*station, "serve", self._name, *options, "--parent", str(os.getpid())]
 
     def wait_ready(self, timeout_s: float = READY_S) -> ServerFacts:
         """Wait until the server answers requests.
@@ -147,9 +156,10 @@ class InstrumentServer:
         return self._facts
 
     def _running(self) -> ServerFacts:
-        if self._tem.address is None:
-            raise ServerError("the server of tem was not started")
-        return ServerFacts("tem", "remote", self._tem.address, self._tem.events or "", None)
+        section = self._section
+        if section.address is None:
+            raise ServerError(f"the server of {self._name} was not started")
+        return ServerFacts(self._name, "remote", section.address, section.events or "", None)
 
     def _child(self, timeout_s: float) -> ServerFacts:
         assert self._process is not None
@@ -159,11 +169,12 @@ class InstrumentServer:
             if self._process.poll() is not None:
                 reason = self._last_line()
                 self.close()
-                raise ServerError(f"the server of tem did not start: {reason}")
+                raise ServerError(f"the server of {self._name} did not start: {reason}")
             if time.monotonic() > deadline:
                 self.close()
                 raise ServerError(
-                    f"the server of tem was not ready within {timeout_s:g} s; see {self._log_path}"
+                    f"the server of {self._name} was not ready within {timeout_s:g} s; see "
+                    f"{self._log_path}"
                 )
             pause.wait(_POLL)
         return ServerFacts(**json.loads(self._ready_file.read_text(encoding="utf-8")))
@@ -197,18 +208,8 @@ class InstrumentServer:
         self.close()
 
 
-def _options(tem: TEMSettings) -> list[str]:
-    options = {
-        "--driver": tem.driver,
-        "--profile": tem.profile,
-        "--specimen": tem.specimen,
-        "--pixel-size": tem.pixel_size_nm,
-        "--seed": tem.seed,
-        "--clock-rate": tem.clock_rate,
-        "--control": tem.control_bind,
-        "--events": tem.events_bind,
-        "--keys": tem.keys,
-    }
+def _options(section: Section, options: Mapping[str, str]) -> list[str]:
+    values = {option: getattr(section, name) for name, option in options.items()}
     return [
-        word for name, value in options.items() if value is not None for word in (name, str(value))
+        word for name, value in values.items() if value is not None for word in (name, str(value))
     ]

@@ -12,15 +12,25 @@ from matplotlib import pyplot as plt
 
 import plans
 from plans import (
+    Guard,
+    Tapping,
+    amplitude_series,
+    calibrate_probe,
     characterise,
     coarse_fine,
     cross_axis,
     eucentric_height,
+    force_map,
+    free_spectrum,
+    height_series,
     hysteresis,
     measure_drift,
     mosaic,
     mosaic_over,
     move_to_feature,
+    paper_comb,
+    paper_excitation,
+    point_spectrum,
     recall,
     rehearse,
     remember,
@@ -31,6 +41,6 @@ from station.desk import Desk
 
 desk = Desk()
 RE, sd, live, bec = desk.station.RE, desk.station.sd, desk.station.live, desk.bec
-tem, stage, cat, db = desk.tem, desk.stage, desk.cat, desk.db
+tem, afm, stage, cat, db = desk.tem, desk.afm, desk.stage, desk.cat, desk.db
 
 desk.greet(get_ipython())

@@ -62,7 +62,7 @@ def test_a_server_that_was_killed_ends_the_plan_with_its_cause_and_the_run_is_cl
     station: Station,
 ):
     def kill(name: str, _doc: object) -> None:
-        process = station.server.process
+        process = station.servers["tem"].process
         if name == "event" and process is not None and process.poll() is None:
             events.append(name)
             if len(events) == 4:

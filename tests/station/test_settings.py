@@ -86,8 +86,31 @@ def test_an_unknown_key_lists_the_allowed_ones(elsewhere: Path):
 
 
 def test_an_unknown_section_lists_the_allowed_ones(elsewhere: Path):
-    write(elsewhere, "[afm]\nseed = 1\n")
-    assert "allowed: data, operator, md, tem, simulator, stage, storage, live" in message()
+    write(elsewhere, "[sem]\nseed = 1\n")
+    text = message()
+    assert "sem: no such setting" in text
+    assert "allowed: data, operator, md, instruments, tem, afm, simulator, stage, storage" in text
+
+
+def test_the_station_opens_the_tem_unless_told_otherwise(elsewhere: Path):
+    assert load_settings().instruments == ("tem",)
+    write(elsewhere, 'instruments = ["tem", "afm"]\n[afm]\nseed = 4\n')
+    settings = load_settings()
+    assert settings.instruments == ("tem", "afm")
+    assert settings.afm.seed == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "message_part"),
+    [
+        ('["sem"]', "input should be 'tem' or 'afm'"),
+        ("[]", "at least 1 item"),
+        ('["afm", "afm"]', "name each instrument once"),
+    ],
+)
+def test_instruments_that_do_not_exist_are_refused(elsewhere: Path, given: str, message_part: str):
+    write(elsewhere, f"instruments = {given}\n")
+    assert message_part in message()
 
 
 def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -129,7 +152,7 @@ def test_an_address_must_be_one_of_zeromq(address: str):
     assert "tem.address" in message(overrides={"tem": {"address": address}})
 
 
-@pytest.mark.parametrize("section", ["tem", "storage", "live"])
+@pytest.mark.parametrize("section", ["tem", "afm", "storage", "live"])
 def test_a_section_cannot_be_a_single_value(elsewhere: Path, section: str):
     write(elsewhere, f"{section} = 3\n")
     text = message(overrides={"tem": {"seed": 1}})

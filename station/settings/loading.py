@@ -1,14 +1,8 @@
-"""What is connected, where the data go, and who is at the desk: one TOML file.
-
-`load_settings` reads ``twinscope.toml`` of the working directory, else that of the user's
-configuration folder, over defaults that work for everything. An environment variable
-(``TWINSCOPE_TEM__SEED=7``) wins over the file, a value given on the command line over both.
-"""
+"""All settings together, and where each is read from: file, environment, command line."""
 
 from __future__ import annotations
 
 import getpass
-import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,11 +13,8 @@ import platformdirs
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -34,15 +25,20 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from station import StationError
+from station.settings._values import Folder
+from station.settings.sections import (
+    AFMSettings,
+    LiveSettings,
+    SimulatorSettings,
+    StageSettings,
+    StorageSettings,
+    TEMSettings,
+)
 
 __all__ = [
     "FILE_NAME",
-    "LiveSettings",
     "Settings",
     "SettingsError",
-    "SimulatorSettings",
-    "StorageSettings",
-    "TEMSettings",
     "environment_of",
     "load_settings",
     "settings_file",
@@ -57,181 +53,15 @@ class SettingsError(StationError):
     """A setting cannot be used; says where it stands, what was found and what is allowed."""
 
 
-def _address(value: str) -> str:
-    scheme, _, rest = value.partition("://")
-    if scheme not in ("tcp", "ipc") or not rest or (scheme == "tcp" and ":" not in rest):
-        raise ValueError("an address such as tcp://127.0.0.1:5555 is needed")
-    return value
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("name each instrument once")
+    return names
 
 
-def _existing_specimen(value: str) -> str:
-    if value in ("procedural", "micrograph") or Path(value).expanduser().is_file():
-        return value
-    raise ValueError("no such file; allowed: procedural, micrograph (the one shipped), or a path")
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a finite number is needed")
-    return value
-
-
-def _expanded(value: object) -> object:
-    if not isinstance(value, str | Path):
-        raise ValueError("the path of a folder is needed, in quotes")
-    path = Path(value).expanduser().absolute()  # what is chosen now outlives a change of directory
-    if path.exists() and not path.is_dir():
-        raise ValueError("it is a file: the path of a folder is needed")
-    return path
-
-
-def _existing_file(value: object) -> object:
-    if not isinstance(value, str | Path):
-        raise ValueError("the path of a file is needed, in quotes")
-    path = Path(value).expanduser().absolute()
-    if not path.is_file():
-        raise ValueError("no such file")
-    return path
-
-
-Address = Annotated[str, AfterValidator(_address)]
-Number = Annotated[float, AfterValidator(_finite)]
-Folder = Annotated[Path, BeforeValidator(_expanded)]
-File = Annotated[Path, BeforeValidator(_existing_file)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
-
-
-class TEMSettings(_Section):
-    """Section ``[tem]``: the microscope.
-
-    Parameters
-    ----------
-    driver : str
-        Which driver stands behind the server; ``simulated`` is always there.
-    profile : str
-        Stage of the simulated microscope: ``ideal``, ``jeol-like`` or ``tfs-like``.
-    specimen : str
-        ``procedural``, ``micrograph`` (the one shipped) or the path of a micrograph.
-    pixel_size_nm : float or None
-        Size of a pixel of the micrograph, nm; needed with a path.
-    seed : int
-        From which stage, specimen and noise are drawn.
-    clock_rate : float
-        Instrument seconds per second.
-    address : str or None
-        Commands of a server that runs already; without it the station starts its own.
-    events : str or None
-        Telemetry of that server.
-    control_bind, events_bind : str
-        Where a server that is started listens; port 0 takes any that is free.
-    keys : Path or None
-        Folder of CURVE keys; needed for an address that is not of this machine.
-    """
-
-    driver: str = "simulated"
-    profile: str = "jeol-like"
-    specimen: Annotated[str, AfterValidator(_existing_specimen)] = "procedural"
-    pixel_size_nm: Annotated[Number, Field(gt=0)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    clock_rate: Annotated[Number, Field(gt=0)] = 1.0
-    address: Address | None = None
-    events: Address | None = None
-    control_bind: Address = "tcp://127.0.0.1:0"
-    events_bind: Address = "tcp://127.0.0.1:0"
-    keys: Folder | None = None
-
-    @model_validator(mode="after")
-    def _needs_a_scale(self) -> TEMSettings:
-        if self.specimen not in ("procedural", "micrograph") and self.pixel_size_nm is None:
-            raise ValueError(
-                f"micrograph {self.specimen} has no pixel size; give pixel_size_nm "
-                "(--pixel-size), the size of one of its pixels in nm"
-            )
-        return self
-
-
-Probability = Annotated[Number, Field(ge=0, le=1)]
-
-
-class SimulatorSettings(_Section):
-    """Section ``[simulator]``: what goes wrong with the simulated stage; nothing by default.
-
-    Parameters
-    ----------
-    timeout, block, limiter : float
-        Probability that a command gets no answer, that its answer takes `block_seconds`, and that
-        the stage runs into a limit switch on its way.
-    dropped : float
-        Probability that a sample of the stage's sensors is lost.
-    block_seconds : float
-        Instrument seconds.
-    """
-
-    timeout: Probability = 0.0
-    block: Probability = 0.0
-    limiter: Probability = 0.0
-    dropped: Probability = 0.0
-    block_seconds: Annotated[Number, Field(ge=0)] = 30.0
-
-    @model_validator(mode="after")
-    def _one_fault_a_command(self) -> SimulatorSettings:
-        total = self.timeout + self.block + self.limiter
-        if total > 1:
-            raise ValueError(f"timeout + block + limiter is {total:g}: at most 1 is allowed")
-        return self
-
-
-class StageSettings(_Section):
-    """Section ``[stage]``: how the compensated stage reaches its targets.
-
-    Parameters
-    ----------
-    approach : str
-        ``direct``; ``over-travel``, from the same side always; ``play-inversion`` and
-        ``learnt-map``, which rest on a model of the stage.
-    over_travel_um, over_travel_z_um : float
-        How far before a target the last leg of x and y, and of z, begins; 0 for none, µm.
-    relax_um : float
-        How far the last leg goes beyond the target, to come back by it, µm.
-    model : Path or None
-        The model; the newest of the data folder's ``models`` unless given.
-    """
-
-    approach: Literal["direct", "over-travel", "play-inversion", "learnt-map"] = "over-travel"
-    over_travel_um: Number = 10.0
-    over_travel_z_um: Number = 3.0
-    relax_um: Annotated[Number, Field(ge=0)] = 0.0
-    model: File | None = None
-
-
-class StorageSettings(_Section):
-    """Section ``[storage]``.
-
-    Parameters
-    ----------
-    catalog : bool
-        Whether the catalog service is started on demand. The journal is always written.
-    """
-
-    catalog: bool = True
-
-
-class LiveSettings(_Section):
-    """Section ``[live]``.
-
-    Parameters
-    ----------
-    analysis : bool
-        Whether runs are analysed while they are taken.
-    publish : str or None
-        Address (``host:port``) of a bluesky 0MQ proxy that documents are published to.
-    """
-
-    analysis: bool = True
-    publish: str | None = None
+Instruments = Annotated[
+    tuple[Literal["tem", "afm"], ...], Field(min_length=1), AfterValidator(_each_once)
+]
 
 
 class Settings(BaseSettings):
@@ -245,10 +75,14 @@ class Settings(BaseSettings):
         Who is at the desk; recorded in every run.
     md : dict
         Further metadata for every run.
+    instruments : tuple of str
+        What the station connects to when it is opened: ``tem``, ``afm`` or both.
     tem : TEMSettings
-        The microscope.
+        The transmission electron microscope.
+    afm : AFMSettings
+        The atomic force microscope.
     simulator : SimulatorSettings
-        What goes wrong with a simulated one.
+        What goes wrong with a simulated stage.
     stage : StageSettings
         How targets are reached.
     storage : StorageSettings
@@ -264,7 +98,9 @@ class Settings(BaseSettings):
     data: Folder = Field(default_factory=lambda: platformdirs.user_data_path("twinscope"))
     operator: str = Field(default_factory=getpass.getuser)
     md: dict[str, Any] = Field(default_factory=dict)
+    instruments: Instruments = ("tem",)
     tem: TEMSettings = Field(default_factory=TEMSettings)
+    afm: AFMSettings = Field(default_factory=AFMSettings)
     simulator: SimulatorSettings = Field(default_factory=SimulatorSettings)
     stage: StageSettings = Field(default_factory=StageSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)

@@ -1,0 +1,117 @@
+"""The AFM's experiments of the command line, ``twinscope run``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from station.cli_errors import told_in_a_line
+from station.cli_options import AFMRunOptions, interval, numbers, sharing
+
+__all__ = ["afm_run_app"]
+
+afm_run_app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class TappingOptions(AFMRunOptions):
+    """The options of every experiment with a tip that taps."""
+
+    amplitudes: Annotated[
+        str | None, typer.Option(metavar="NM,NM", help="Free amplitude of each mode; 12.5 nm.")
+    ] = None
+    df: Annotated[float, typer.Option(metavar="HZ", help="Base frequency of the comb.")] = 200.0
+    tones: Annotated[int, typer.Option(help="Measured about each mode.")] = 24
+    ratio: Annotated[
+        float | None, typer.Option(help="Engaged amplitude, part of the free one; 0.85.")
+    ] = None
+    height: Annotated[
+        float | None, typer.Option(metavar="NM", help="Or engaged height of the resting tip.")
+    ] = None
+    lift: Annotated[
+        float, typer.Option(metavar="NM", help="Height of free spectra above the engaged one.")
+    ] = 200.0
+    start: Annotated[
+        float | None, typer.Option(metavar="NM", help="Head height that is known to be free.")
+    ] = None
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate/--as-calibrated", help="Calibrate the probe before, or not."),
+    ] = True
+
+    def drive(self) -> Any:
+        """As the recipes want it."""
+        from station.afm_recipes import Drive
+
+        return Drive(
+            amplitudes=None
+            if self.amplitudes is None
+            else numbers("--amplitudes", self.amplitudes),
+            df=self.df,
+            tones=self.tones,
+            ratio=self.ratio,
+            height=self.height,
+            lift=self.lift,
+            start=self.start,
+            calibrate=self.calibrate,
+        )
+
+
+def _do(experiment: Any, options: AFMRunOptions) -> None:
+    """Run an experiment, or estimate it."""
+    from station.experiments import estimate, run
+
+    act = estimate if options.estimate else run
+    act(options.loaded(), options.settings, experiment, as_json=options.as_json)
+
+
+@afm_run_app.command("calibrate-probe")
+@told_in_a_line
+@sharing(AFMRunOptions)
+def run_calibrate_probe(
+    options: AFMRunOptions,
+    method: Annotated[str, typer.Option(help="thermal, or sweep without spring constants.")] = (
+        "thermal"
+    ),
+    pixels: Annotated[int | None, typer.Option(help="Spectra that are averaged.")] = None,
+    temperature: Annotated[float, typer.Option(metavar="K", help="Of the cantilever.")] = 295.0,
+) -> None:
+    """Measure resonance, quality factor and spring constant of each mode of the cantilever."""
+    from station.afm_recipes import CalibrateProbe
+
+    _do(CalibrateProbe(method, pixels, temperature), options)
+
+
+@afm_run_app.command("point-spectrum")
+@told_in_a_line
+@sharing(TappingOptions)
+def run_point_spectrum(
+    options: TappingOptions,
+    pixels: Annotated[int, typer.Option(help="Spectra of each kind.")] = 16,
+) -> None:
+    """Approach, and record intermodulation spectra of the free and of the tapping tip."""
+    from station.afm_recipes import PointSpectrum
+
+    _do(PointSpectrum(pixels, options.drive()), options)
+
+
+@afm_run_app.command("force-map")
+@told_in_a_line
+@sharing(TappingOptions)
+def run_force_map(
+    options: TappingOptions,
+    x: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Edges in x, µm.")] = "-0.5,0.5",
+    y: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Edges in y, µm.")] = "-0.5,0.5",
+    rows: Annotated[int, typer.Option(help="Lines.")] = 64,
+    columns: Annotated[int, typer.Option(help="Pixels a line.")] = 64,
+    feedback: Annotated[
+        str, typer.Option(help="line: the height follows the surface; off: it is constant.")
+    ] = "line",
+) -> None:
+    """Record an intermodulation spectrum at every pixel of a field."""
+    from station.afm_recipes import ForceMap
+
+    edges = interval("--x", x), interval("--y", y)
+    _do(ForceMap(*edges, rows, columns, feedback, options.drive()), options)
