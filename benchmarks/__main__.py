@@ -20,6 +20,7 @@ ALL = (
     "framework",
     "positioning",
     "tilt",
+    "cantilever",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 

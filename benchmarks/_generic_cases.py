@@ -1,0 +1,133 @@
+"""Surfaces of many kinds, and the motion over them, for methods that are told tones alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.intermodulation import Measurement
+from benchmarks._reconstruction_cases import Case, case
+from sim.cantilever import Cantilever, Drive, Mode, Tones
+from sim.cantilever.noise import tone_noise
+from sim.cantilever.paper import case_1, case_2
+from sim.forces import (
+    DoubleLayerHertz,
+    ExponentialDamping,
+    Force,
+    Jkr,
+    LennardJones,
+    Morse,
+    VdwDmt,
+)
+
+__all__ = ["CURVES", "FIELDS", "noisy"]
+
+_TEMPERATURE = 300.0
+_TONES_OF_CURVES, _TONES_OF_FIELDS = 24, 48
+
+
+def _bimodal(force: Force, amplitudes: tuple[float, float], height: float) -> Case:
+    """Return a case with the cantilever of the paper and other amplitudes, 24 tones a band."""
+    cantilever, _, _, _, tones = case_1()
+    pairs = [
+        (tone, 0.5 * amplitude, mode)
+        for mode, amplitude in enumerate(amplitudes)
+        for tone in ((1500, 1501), (9450, 9451))[mode]
+    ]
+    drive = Drive.for_amplitudes(cantilever, 200.0, pairs)
+    return _narrowed(case(cantilever, drive, force, height, tones), _TONES_OF_CURVES)
+
+
+def _narrowed(whole: Case, tones: int) -> Case:
+    return replace(whole, measurement=whole.select(tones))
+
+
+def _paper(cubic: float) -> Case:
+    return _narrowed(case(*case_1(cubic)), _TONES_OF_CURVES)
+
+
+def _morse() -> Case:
+    bond = Morse(bond_energy=1e-18, equilibrium=0.6e-9, decay=0.8e-9)
+    damping = ExponentialDamping(linear=1e-7, decay=1e-9)
+    return _bimodal(bond + damping, (10e-9, 5e-9), 13e-9)
+
+
+def _lennard_jones() -> Case:
+    atoms = LennardJones(hamaker=1e-19, radius=10e-9, sigma=0.8e-9)
+    damping = ExponentialDamping(linear=5e-8, decay=0.8e-9)
+    return _bimodal(atoms + damping, (10e-9, 0.5e-9), 10.9e-9)
+
+
+def _jkr() -> Case:
+    contact = Jkr(radius=20e-9, modulus=5e8, adhesion_work=0.05)
+    return _bimodal(
+        contact + ExponentialDamping(linear=1e-7, decay=2e-9), (12.5e-9, 12.5e-9), 17e-9
+    )
+
+
+def _polymer() -> Case:
+    contact = VdwDmt(hamaker=3e-20, radius=20e-9, modulus=3e7)
+    return _bimodal(
+        contact + ExponentialDamping(linear=2e-7, decay=4e-9), (12.5e-9, 12.5e-9), 12e-9
+    )
+
+
+def _liquid() -> Case:
+    cantilever = Cantilever((Mode(frequency=30e3, quality_factor=5.0, spring_constant=1.0),))
+    pairs = [(149, 5e-9, 0), (150, 5e-9, 0)]
+    layer = DoubleLayerHertz(
+        radius=10e-9, modulus=1e8, tip_charge=0.03, sample_charge=0.03, debye_length=2e-9
+    )
+    force = layer + ExponentialDamping(linear=1e-6, decay=2e-9)
+    drive = Drive.for_amplitudes(cantilever, 200.0, pairs)
+    return case(cantilever, drive, force, 8e-9, Tones(z=tuple(range(130, 171))))
+
+
+CURVES: dict[str, Callable[[], Case]] = {
+    "vdW-DMT (paper)": lambda: _paper(0.0),
+    "vdW-DMT, cubic damping 1e-5": lambda: _paper(1e-5),
+    "vdW-DMT, cubic damping 1e-4": lambda: _paper(1e-4),
+    "Morse": _morse,
+    "Lennard-Jones": _lennard_jones,
+    "JKR": _jkr,
+    "soft polymer": _polymer,
+    "liquid, Q = 5": _liquid,
+}
+
+FIELDS: dict[str, Callable[[], Case]] = {
+    "z and y, c3 = 0": lambda: _narrowed(case(*case_2(0.0)), _TONES_OF_FIELDS),
+    "z and y, c3 = 0.1 nN/nm³": lambda: _narrowed(case(*case_2(1e17)), _TONES_OF_FIELDS),
+}
+
+
+def noisy(clean: Measurement, detector: float, rng: np.random.Generator) -> Measurement:
+    """Return the measurement with the noise of one period at 300 K and a white detector.
+
+    Parameters
+    ----------
+    clean : Measurement
+        Without noise.
+    detector : float
+        One-sided amplitude density, m/rtHz; 0 for no noise at all, thermal either.
+    rng : Generator
+    """
+    if detector == 0.0:
+        return clean
+    cantilever = Cantilever(
+        tuple(Mode(m.frequency, m.quality_factor, m.spring_constant, m.axis) for m in clean.modes)
+    )
+    noise = np.empty(clean.tones.size)
+    for axis in dict.fromkeys(clean.axes):
+        own = clean.on_axis(axis)
+        noise[own] = tone_noise(
+            cantilever,
+            clean.frequencies[own],
+            1.0 / clean.df,
+            temperature=_TEMPERATURE,
+            detector=detector,
+            axis=axis,
+        )
+    normal = rng.standard_normal((2, noise.size))
+    return replace(clean, engaged=clean.engaged + noise * (normal[0] + 1j * normal[1]), noise=noise)
