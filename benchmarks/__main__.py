@@ -21,6 +21,10 @@ ALL = (
     "positioning",
     "tilt",
     "cantilever",
+    "envelope",
+    "reconstruction",
+    "generic_force",
+    "parametric_force",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 

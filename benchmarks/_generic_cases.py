@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from sim.forces import (
     VdwDmt,
 )
 
-__all__ = ["CURVES", "FIELDS", "noisy"]
+__all__ = ["CURVES", "FIELDS", "HELD_OUT", "noisy"]
 
 _TEMPERATURE = 300.0
 _TONES_OF_CURVES, _TONES_OF_FIELDS = 24, 48
@@ -85,6 +86,49 @@ def _liquid() -> Case:
     return case(cantilever, drive, force, 8e-9, Tones(z=tuple(range(130, 171))))
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A cantilever over a surface, driven at both sides of its resonances with a beat of df.
+
+    Parameters
+    ----------
+    height : float
+        Of the resting tip, m.
+    amplitudes : tuple of float
+        Largest free amplitude of each mode, m.
+    modes : tuple of Mode
+        As many of them as there are amplitudes.
+    df : float
+        Hz.
+    tones : int
+        Measured round each resonance.
+    """
+
+    height: float
+    amplitudes: tuple[float, ...]
+    modes: tuple[Mode, ...] = case_1()[0].modes
+    df: float = 200.0
+    tones: int = _TONES_OF_CURVES
+
+    def case(self, force: Force) -> Case:
+        """Return the case, simulated."""
+        modes = self.modes[: len(self.amplitudes)]
+        starts = [int(mode.frequency // self.df) for mode in modes]
+        pairs = [
+            (start + side, 0.5 * amplitude, number)
+            for number, (start, amplitude) in enumerate(zip(starts, self.amplitudes, strict=True))
+            for side in (0, 1)
+        ]
+        cantilever = Cantilever(modes)
+        measured = [start + 1 - self.tones // 2 + i for start in starts for i in range(self.tones)]
+        drive = Drive.for_amplitudes(cantilever, self.df, pairs)
+        return case(cantilever, drive, force, self.height, Tones(z=tuple(measured)))
+
+
+def _soft(frequency: float, quality_factor: float, spring_constant: float) -> tuple[Mode, ...]:
+    return (Mode(frequency, quality_factor, spring_constant),)
+
+
 CURVES: dict[str, Callable[[], Case]] = {
     "vdW-DMT (paper)": lambda: _paper(0.0),
     "vdW-DMT, cubic damping 1e-5": lambda: _paper(1e-5),
@@ -99,6 +143,73 @@ CURVES: dict[str, Callable[[], Case]] = {
 FIELDS: dict[str, Callable[[], Case]] = {
     "z and y, c3 = 0": lambda: _narrowed(case(*case_2(0.0)), _TONES_OF_FIELDS),
     "z and y, c3 = 0.1 nN/nm³": lambda: _narrowed(case(*case_2(1e17)), _TONES_OF_FIELDS),
+}
+
+# Surfaces and settings that the method has never been tuned on.
+_HELD_OUT: dict[str, tuple[Force, _Setting]] = {
+    "Morse, 0.15 nm": (
+        Morse(bond_energy=4e-19, equilibrium=0.4e-9, decay=0.15e-9)
+        + ExponentialDamping(linear=1e-7, decay=0.5e-9),
+        _Setting(12.2e-9, (8e-9, 5e-9)),
+    ),
+    "Morse, 0.3 nm": (
+        Morse(bond_energy=4e-19, equilibrium=0.5e-9, decay=0.3e-9)
+        + ExponentialDamping(linear=2e-7, decay=0.6e-9),
+        _Setting(19.5e-9, (12e-9, 8e-9)),
+    ),
+    "Morse, 0.6 nm": (
+        Morse(bond_energy=1e-18, equilibrium=0.8e-9, decay=0.6e-9)
+        + ExponentialDamping(linear=1.5e-7, decay=1.2e-9),
+        _Setting(15.8e-9, (15e-9, 2e-9), df=500.0),
+    ),
+    "Lennard-Jones, 0.35 nm": (
+        LennardJones(hamaker=1e-19, radius=10e-9, sigma=0.35e-9)
+        + ExponentialDamping(linear=1e-7, decay=0.5e-9),
+        _Setting(15.1e-9, (10e-9, 5e-9)),
+    ),
+    "Lennard-Jones, 0.6 nm, attractive part": (
+        LennardJones(hamaker=2e-19, radius=15e-9, sigma=0.6e-9)
+        + ExponentialDamping(linear=3e-7, decay=1e-9),
+        _Setting(15.2e-9, (10e-9, 4e-9)),
+    ),
+    "JKR, 1.5 GPa": (
+        Jkr(radius=10e-9, modulus=1.5e9, adhesion_work=0.08)
+        + ExponentialDamping(linear=2e-7, decay=1e-9),
+        _Setting(18e-9, (15e-9, 8e-9)),
+    ),
+    "JKR, 0.1 GPa, 30 nm": (
+        Jkr(radius=30e-9, modulus=1e8, adhesion_work=0.03)
+        + ExponentialDamping(linear=3e-7, decay=3e-9),
+        _Setting(30e-9, (25e-9, 10e-9), df=500.0),
+    ),
+    "polymer, 5 MPa": (
+        VdwDmt(hamaker=4e-20, radius=25e-9, modulus=5e6)
+        + ExponentialDamping(linear=6e-7, decay=6e-9),
+        _Setting(14e-9, (15e-9, 8e-9)),
+    ),
+    "polymer, 100 MPa, 40 nm": (
+        VdwDmt(hamaker=5e-20, radius=15e-9, modulus=1e8)
+        + ExponentialDamping(linear=4e-7, decay=3e-9),
+        _Setting(38e-9, (40e-9, 5e-9), df=1000.0),
+    ),
+    "liquid, Q = 3": (
+        DoubleLayerHertz(
+            radius=15e-9, modulus=3e7, tip_charge=0.02, sample_charge=0.02, debye_length=3e-9
+        )
+        + ExponentialDamping(linear=2e-6, decay=3e-9),
+        _Setting(12e-9, (12e-9,), _soft(20e3, 3.0, 0.3), df=100.0, tones=40),
+    ),
+    "liquid, Q = 8": (
+        DoubleLayerHertz(
+            radius=10e-9, modulus=3e8, tip_charge=0.03, sample_charge=0.02, debye_length=1e-9
+        )
+        + ExponentialDamping(linear=8e-7, decay=1e-9),
+        _Setting(9e-9, (10e-9,), _soft(80e3, 8.0, 4.0), df=400.0, tones=40),
+    ),
+}
+
+HELD_OUT: dict[str, Callable[[], Case]] = {
+    name: partial(setting.case, force) for name, (force, setting) in _HELD_OUT.items()
 }
 
 

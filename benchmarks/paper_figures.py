@@ -38,7 +38,6 @@ from devices.drivers.simulated_afm import AfmParameters, SimulatedAFM
 from devices.wire import Client, Server
 from plans import Guard, Tapping, point_spectrum
 from plans.combs import paper_comb
-from sim.cantilever import ExactEngine
 from sim.cantilever.paper import case_1, case_2
 from sim.clock import ScaledClock
 from sim.forces import Force
@@ -117,7 +116,7 @@ def _simulated(name: str) -> tuple[SimulatedAFM, Force]:
         AfmParameters(), cantilever=cantilever, nominal=calibrated, drift=(0.0, 0.0, 0.0)
     )
     clock = ScaledClock(_CLOCK_RATE)
-    return SimulatedAFM(parameters, Even(force), 0, clock, engine=ExactEngine()), force
+    return SimulatedAFM(parameters, Even(force), 0, clock), force
 
 
 def record(name: str, data: Path, journal: Journal) -> Known:

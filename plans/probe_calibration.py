@@ -144,7 +144,9 @@ def calibrate_probe(
     modes = yield from probe_modes(afm)
     check_comb(_bands(afm, modes, _SEARCH).comb(_volts(afm)), afm.lockin.comb_limits)
     arguments = {"method": method, "pixels": count, "temperature": temperature}
-    _md = {**afm_metadata(afm, "calibrate_probe", arguments, points=1), **(md or {})}
+    of_spectra = afm_metadata(afm, "calibrate_probe", arguments, points=1)
+    del of_spectra["fields"]  # sweeps and thermal motion tell no forces
+    _md = {**of_spectra, **(md or {})}
 
     def body() -> MsgGenerator[tuple[ModeCalibration, ...]]:
         found = modes

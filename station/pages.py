@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from station.force_tables import map_lines
 from station.lookup import Stored
 from station.stage_tables import (
     closure_name,
@@ -20,6 +21,7 @@ from station.stage_tables import (
 from station.tables import axis_in_words, in_words, mosaic_rows
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from analysis.alignment import HysteresisResult
@@ -27,11 +29,20 @@ if TYPE_CHECKING:
     from analysis.closure import Closure
     from analysis.figures import Tiles
 
-__all__ = ["draw_mosaic", "draw_stage", "mosaic_page", "stage_page"]
+__all__ = ["draw_forces", "draw_mosaic", "draw_stage", "force_page", "mosaic_page", "stage_page"]
 
 _log = logging.getLogger(__name__)
 
 _DPI = 150
+# Maps in the order in which they are drawn: key, name with unit, factor from SI.
+_MAPS = (
+    ("topography", "topography (nm)", 1e9),
+    ("adhesion", "adhesion (nN)", 1e9),
+    ("modulus", "modulus E* (GPa)", 1e-9),
+    ("damping", "damping at the surface (µN s/m)", 1e6),
+    ("chi2", "chi² a degree of freedom", 1.0),
+    ("verdict", "0: described by the law", 1.0),
+)
 
 
 def draw_stage(found: Stored, path: Path) -> None:
@@ -209,3 +220,60 @@ def _tiles(found: Stored) -> Tiles | None:
         _log.warning("the report of run %s is without images: %s", found.raw.uid[:8], error)
         return None
     return Tiles(frames, float(scale[fields["pixel_size"]]), scale[fields["camera_to_stage"]])
+
+
+def draw_forces(found: Stored, path: Path) -> None:
+    """Write the figure of an intermodulation run as PNG: its maps, or its spectrum and forces."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _force_figure(found)
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=_DPI)
+
+
+def _force_figure(found: Stored) -> Figure:
+    from analysis.figures import intermodulation as figures
+
+    result = found.result
+    if result.maps:
+        (y0, y1), (x0, x1) = found.raw.start.get("extents", ((0, 1), (0, 1)))
+        maps = [figures.Map(name, result.maps[key], factor) for key, name, factor in _MAPS]
+        return figures.maps_figure(maps, (x0, x1, y0, y1))
+    if result.fields:
+        forces = result.fields[0].forces
+        visited = (float(forces.z[0]), float(forces.y[-1]))
+        return figures.lateral_plane_figure(forces.force, None, visited)
+    if result.curves:
+        first = result.curves[0]
+        measured = result.measurement(first.seq_num, first.height)
+        return figures.point_figure(measured, first.curve)
+    raise ValueError("the run has no engaged spectrum to draw: bring the tip to the surface")
+
+
+def force_page(found: Stored) -> tuple[str, list[str]]:
+    """Title of the page of an intermodulation run, and its lines on what was found."""
+    result = found.result
+    lines = [
+        f"{len(result.spectra)} spectra of {len(result.tones)} tones at multiples of "
+        f"{result.df:g} Hz; modes: "
+        + ", ".join(
+            f"{1e-3 * mode.frequency:.2f} kHz (Q {mode.quality_factor:.0f}, "
+            f"{mode.spring_constant:.3g} N/m, along {mode.axis})"
+            for mode in result.modes
+        )
+        + ".",
+        "",
+    ]
+    if result.maps:
+        lines += [*map_lines(result), ""]
+    for curve in result.curves:
+        verdict = curve.curve.verdict
+        reasons = "; ".join(verdict.reasons)
+        words = "valid" if verdict.ok else "not valid"
+        lines += [
+            f"Force of event {curve.seq_num}: {words}{f' ({reasons})' if reasons else ''}.",
+            "",
+        ]
+    if result.note:
+        lines.append(f"Not found: {result.note}.")
+    return ("Force map" if result.maps else "Forces at a point"), lines

@@ -95,7 +95,7 @@ def markdown(found: Stored, figure: str) -> str:
         "",
         ", ".join(f"{key} {_words(value)}" for key, value in arguments.items()) + ".",
         "",
-        f"![target, reported and actual positions]({figure})",
+        f"![{title.lower()}]({figure})",
         "",
         *findings,
         "",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from station.force_tables import force_row, force_table
 from station.stage_tables import (
     closure_table,
     closures_of,
@@ -132,8 +133,40 @@ class _Mosaic(Kind):
         return mosaic_page(found)
 
 
+class _Intermodulation(Kind):
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        from analysis.live import IntermodulationAnalysis
+
+        return IntermodulationAnalysis(emit, **options)
+
+    def read(self, documents: Documents) -> Any:
+        from analysis.intermodulation.results import result_from_documents
+
+        return result_from_documents(documents)
+
+    def table(self, result: Any) -> RenderableType:
+        return force_table(result)
+
+    def row(self, result: Any) -> dict[str, Any]:
+        return {"forces": force_row(result)}
+
+    def draw(self, found: Stored, path: Path) -> None:
+        from station.pages import draw_forces
+
+        draw_forces(found, path)
+
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        from station.pages import force_page
+
+        return force_page(found)
+
+
 # The most particular first: a run goes to the first analysis that wants it.
-_KINDS: Mapping[str, Kind] = {"mosaic": _Mosaic(), "hysteresis": _Stage()}
+_KINDS: Mapping[str, Kind] = {
+    "mosaic": _Mosaic(),
+    "hysteresis": _Stage(),
+    "intermodulation": _Intermodulation(),
+}
 
 
 def kind_named(name: str) -> Kind | None:

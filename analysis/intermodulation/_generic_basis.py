@@ -19,9 +19,9 @@ __all__ = ["Nodes", "groups", "tent_spectra"]
 _NODES = 120
 # The nodes lie closest, by a factor cosh(3) = 10, where the tip turns and forces are steep.
 _CROWDING = 3.0
-# Forces may reach above the rest point, as the double layer in a liquid does; how far, in units of
-# the depth. Only the odd part of a force is seen, so the decay of the prior tells z from -z.
-_ABOVE = 0.3
+# Forces may reach above the rest point, as a double layer or dispersion forces do; how far,
+# in units of the depth. A tail that is cut off there comes back, mirrored, as an error below.
+_ABOVE = 1.0
 _WIDEST_BAND = 128
 _GAP = 64
 _BINS = 4096

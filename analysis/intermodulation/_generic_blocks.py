@@ -25,8 +25,10 @@ Array = NDArray[np.float64]
 # strength of a force's curvature may change by a factor exp(sqrt(8) / 2) = 4 and, rarely, 16.
 _WALK = 80.0
 # Mean and spread of level and slope of the log-variance, in units of the tones: forces of surfaces
-# fall by e over some 0.15 of the depth, give or take all of it.
-_LEVEL, _SLOPE, _SPREAD = 15.0, -13.0, 15.0
+# fall by e over some 0.15 of the depth, give or take half of it, so that they rarely rise away from
+# the surface: with the odd part of a force alone nothing else tells z from -z.
+_LEVEL, _SLOPE = 15.0, -13.0
+_LEVEL_VARIES, _SLOPE_VARIES = 15.0, 7.0
 # The same for the logarithm of a damping, whose level has its own guess.
 _FALL, _LEVEL_SPREAD, _FALL_SPREAD = -10.0, 6.0, 12.0
 _CURVATURE, _CURVATURE_RANGE = 10.0, (1e-2, 150.0)
@@ -95,11 +97,12 @@ class Field:
         count = x.size
         walk = np.tril(np.ones((count - 1, count - 1))) * np.sqrt(_WALK * np.diff(x))
         self._walk = np.zeros((count, count + 1))
-        self._walk[:, 0], self._walk[:, 1], self._walk[1:, 2:] = _SPREAD, _SPREAD * x, walk
+        self._walk[:, 0], self._walk[:, 1] = _LEVEL_VARIES, _SLOPE_VARIES * x
+        self._walk[1:, 2:] = walk
         self._level = _LEVEL + _SLOPE * x
         power = np.sum(self.columns**2 * np.exp(self._level))
         self.start = np.zeros(count + 1)
-        self.start[0] = np.log(self.scale * len(self.tents) / power) / _SPREAD
+        self.start[0] = np.log(self.scale * len(self.tents) / power) / _LEVEL_VARIES
         self.bounds = [(-8.0, 8.0)] * (count + 1)
 
     def variances(self, hyper: Array) -> Array:

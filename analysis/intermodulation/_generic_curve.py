@@ -39,6 +39,11 @@ _SAMPLES, _FEWEST = 24, 1 << 15
 # Error of a tone that the model predicts, as a part of it: what its linear dependence on the force
 # leaves. In the paper's first case the model misses the tones beside the bands by a tenth.
 _PREDICTION = 0.1
+# Part of the largest velocity at which the dissipative force is judged.
+_JUDGED = 0.2
+# Part of the depth by which the answer to the force may change it in a pass: a force that was found
+# where the tip hardly was may be so wrong that its answer leads far away.
+_LARGEST_CHANGE = 0.5
 # The floor of the model's error holds a hundredth of the band's power beside each tone's own.
 _SHARED = 0.01
 
@@ -58,6 +63,8 @@ class Solved:
     estimate : Estimate
     parts : tuple of Part
         With the uncertainty of the hyperparameters, in N, N s/m and N s³/m³.
+    dissipative : Part
+        The dissipative force at 0.2 of the largest velocity, N.
     hidden : Hidden
         Tones that were completed.
     """
@@ -68,6 +75,7 @@ class Solved:
     equations: Equations
     estimate: Estimate
     parts: tuple[Part, ...]
+    dissipative: Part
     hidden: Hidden
 
 
@@ -156,14 +164,23 @@ def solve_curve(measurement: Measurement) -> Solved:
     best = min(others, key=lambda other: other.estimate.score)
     if best.estimate.score < found.estimate.score - _STRONG:
         stage, hidden, found = _completed(measurement, stage, best)
-    parts = averaged(found.equations, found.blocks, found.estimate)
-    scaled = tuple(
-        Part(part.mean * unit, part.covariance * unit**2)
-        for part, unit in zip(parts, found.units(), strict=True)
-    )
+    dissipative = [0.0] + [_JUDGED ** _POWERS[kind] for kind in found.damping]
+    mixtures = np.vstack([np.eye(len(found.blocks)), dissipative])
+    *parts, slow = averaged(found.equations, found.blocks, found.estimate, mixtures)
     return Solved(
-        stage.path, found.nodes, found.damping, found.equations, found.estimate, scaled, hidden
+        path=stage.path,
+        nodes=found.nodes,
+        damping=found.damping,
+        equations=found.equations,
+        estimate=found.estimate,
+        parts=tuple(map(_scaled, parts, found.units())),
+        dissipative=_scaled(slow, found.equations.unit),
+        hidden=hidden,
     )
+
+
+def _scaled(part: Part, unit: float) -> Part:
+    return Part(part.mean * unit, part.covariance * unit**2)
 
 
 def _completed(measurement: Measurement, stage: _Stage, found: _Fit) -> tuple[_Stage, Hidden, _Fit]:
@@ -221,6 +238,8 @@ def _refine(measurement: Measurement, stage: _Stage, found: _Fit) -> tuple[_Stag
     answer = response(measurement.modes, tones * df) * spectrum(force)
     answer[measurement.tones] = measurement.engaged
     path = motion_from_spectra(df, answer, samples=samples)
+    if not abs(path.lowest - stage.path.lowest) < _LARGEST_CHANGE * -stage.path.lowest:
+        raise np.linalg.LinAlgError("the motion with the answer to the force runs away")
     unseen = hidden_tones(measurement, "z")
     hidden = Hidden(unseen, answer[unseen], _PREDICTION * np.abs(answer[unseen]) / np.sqrt(2.0))
     _, gradient = _along(path, found)

@@ -151,13 +151,20 @@ class _Evidence:
         return float(value), gradient
 
     def parts(self, found: _Solution) -> tuple[Part, ...]:
-        parts = []
-        for number, block in enumerate(self.blocks):
-            weighted = block.shapes * found.variances[number]
-            cross = weighted @ found.columns[number].T
-            covariance = weighted @ block.shapes.T - cross @ cho_solve(found.factor, cross.T)
-            parts.append(Part(block.mean + cross @ found.solved, covariance))
-        return tuple(parts)
+        return tuple(self.mixture(found, factors) for factors in np.eye(len(self.blocks)))
+
+    def mixture(self, found: _Solution, factors: Array) -> Part:
+        """Return a sum of the blocks, each times its factor."""
+        mean, prior, cross = 0.0, 0.0, 0.0
+        for number in np.flatnonzero(factors):
+            block, factor = self.blocks[number], factors[number]
+            weighted = factor * block.shapes * found.variances[number]
+            mean = mean + factor * block.mean
+            prior = prior + factor * weighted @ block.shapes.T
+            cross = cross + weighted @ found.columns[number].T
+        cross = np.asarray(cross)
+        covariance = prior - cross @ cho_solve(found.factor, cross.T)
+        return Part(mean + cross @ found.solved, np.asarray(covariance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,21 +217,36 @@ def fit(equations: Equations, blocks: Sequence[Block], start: Array | None = Non
 
 
 def averaged(
-    equations: Equations, blocks: Sequence[Block], estimate: Estimate, seed: int = 0
+    equations: Equations,
+    blocks: Sequence[Block],
+    estimate: Estimate,
+    mixtures: Array | None = None,
+    seed: int = 0,
 ) -> tuple[Part, ...]:
-    """Return the parts with the uncertainty of the strengths along z taken in.
+    """Return sums of the blocks with the uncertainty of the strengths along z taken in.
 
     The covariance that is returned is that of each node alone, on the diagonal.
+
+    Parameters
+    ----------
+    equations : Equations
+    blocks : sequence of Block
+    estimate : Estimate
+    mixtures : ndarray, shape (m, blocks), optional
+        Factors of the blocks in each sum; each block alone by default.
+    seed : int
+        Of the draws of the strengths.
     """
+    mixtures = np.eye(len(blocks)) if mixtures is None else mixtures
     evidence = _Evidence(equations, blocks)
     solution = evidence.solve(estimate.hyper)
     rng = np.random.default_rng(seed)
     draws = [
-        evidence.parts(evidence.solve(hyper))
-        for hyper in _draws(evidence, solution, estimate.hyper, rng)
+        [evidence.mixture(solved, factors) for factors in mixtures]
+        for solved in map(evidence.solve, _draws(evidence, solution, estimate.hyper, rng))
     ]
     parts = []
-    for number in range(len(blocks)):
+    for number in range(len(mixtures)):
         means = np.array([draw[number].mean for draw in draws])
         own = np.array([np.diag(draw[number].covariance) for draw in draws])
         variance = np.maximum(own, 0.0).mean(axis=0) + means.var(axis=0)

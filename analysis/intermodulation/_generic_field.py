@@ -17,7 +17,7 @@ from ._generic_blocks import Field
 from ._generic_curve import first_motion, floor_of
 from ._generic_error import Gradient, Hidden, hidden_tones, noise_covariance, stack
 from ._generic_evidence import Equations, Estimate, Part, averaged, fit
-from ._generic_verdict import UNTOUCHED, explains, known
+from ._generic_verdict import UNSTABLE, UNTOUCHED, explains, known
 from .curve import Verdict
 from .lateral import LateralForces
 from .measurement import Measurement, touched
@@ -79,6 +79,13 @@ class _Component:
 
 def reconstruct_field(measurement: Measurement) -> LateralForces:
     """Return the field of one pixel with tones along z and y."""
+    try:
+        return _forces(measurement, *_solved(measurement))
+    except np.linalg.LinAlgError:
+        return _no_field(measurement)
+
+
+def _solved(measurement: Measurement) -> tuple[Motion, dict[str, _Component]]:
     noise = {axis: np.tile(measurement.force_noise(axis), 2) for axis in "zy"}
     stage = _Stage(first_motion(measurement), {a: np.diag(n**2) for a, n in noise.items()})
     pair = {axis: _fit(measurement, stage, axis, forms[0]) for axis, forms in _FORMS.items()}
@@ -88,7 +95,26 @@ def reconstruct_field(measurement: Measurement) -> LateralForces:
             pair = {axis: _fit(measurement, stage, axis, own.powers) for axis, own in pair.items()}
         else:
             pair = _fit_both(measurement, stage)
-    return _forces(measurement, stage.path, pair)
+    return stage.path, pair
+
+
+def _no_field(measurement: Measurement) -> LateralForces:
+    path = first_motion(measurement)
+    z, y, visited = _grid(path)
+    silent = np.zeros(visited.shape)
+    verdict = Verdict(False, (UNSTABLE,))
+    return LateralForces(
+        z=z,
+        y=y,
+        force_z=silent,
+        force_y=silent,
+        force_z_std=None,
+        force_y_std=None,
+        visited=visited,
+        y_degrees=(0, 1),
+        verdict_z=verdict,
+        verdict_y=verdict,
+    )
 
 
 def _fit_both(measurement: Measurement, stage: _Stage) -> dict[str, _Component]:
@@ -154,10 +180,7 @@ def _refine(
 
 
 def _forces(measurement: Measurement, path: Motion, pair: dict[str, _Component]) -> LateralForces:
-    assert path.y is not None
-    z = np.linspace(path.lowest, 0.0, _GRID[0])
-    y = np.linspace(float(path.y.min()), float(path.y.max()), _GRID[1])
-    visited = _visited(path, z, y)
+    z, y, visited = _grid(path)
     values, spreads, reasons = {}, {}, {}
     for axis, component in pair.items():
         parts = averaged(component.equations, component.blocks, component.estimate)
@@ -196,8 +219,11 @@ def _on_grid(
     return value * component.equations.unit, np.sqrt(variance) * component.equations.unit
 
 
-def _visited(path: Motion, z: Array, y: Array) -> NDArray[np.bool_]:
+def _grid(path: Motion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return deflections along z and y, and between them the cells where the motion came by."""
     assert path.y is not None
+    z = np.linspace(path.lowest, 0.0, _GRID[0])
+    y = np.linspace(float(path.y.min()), float(path.y.max()), _GRID[1])
     edges = [np.append(g - 0.5 * (g[1] - g[0]), g[-1] + 0.5 * (g[1] - g[0])) for g in (z, y)]
     count, _, _ = np.histogram2d(path.z, path.y, bins=edges)
-    return count > 0.0
+    return z, y, count > 0.0

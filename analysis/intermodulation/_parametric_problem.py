@@ -221,7 +221,7 @@ class Problem:
 
         N²; the noise of the motion included.
         """
-        one, other = self._answer_to_motion(self.slopes(contact, values), contact.samples)
+        one, other = self._answer_to_motion(contact, values)
         one[np.diag_indices_from(one)] -= 1.0 / self.response
         with_real, with_imaginary = one + other, 1j * (one - other)
         matrix = np.block(
@@ -236,9 +236,10 @@ class Problem:
         return covariance
 
     def _answer_to_motion(
-        self, slopes: Slopes, samples: Samples
+        self, contact: Contact, values: NDArray[np.float64]
     ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
         """Return how the force's tones follow those of the motion and their conjugates, (K, K)."""
+        slopes, samples = self.slopes(contact, values), contact.samples
         size = self.free.size
         one = np.zeros((size, size), dtype=np.complex128)
         other = np.zeros_like(one)

@@ -126,14 +126,16 @@ class Solver:
             if self.completions:
                 contact = problem.completed(engaged, contact, values)
             if problem.noise.any():
-                factor = linalg.cholesky(
-                    problem.covariance(contact, values, force), lower=True, check_finite=False
-                )
+                factor = self._factor(problem.covariance(contact, values, force))
             last = turn + 1 >= self.completions
             solution = self._minimise(
                 force, contact, factor, values, _GAIN if last else _COARSE_GAIN
             )
         return solution
+
+    def _factor(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a lower Cholesky factor."""
+        return np.asarray(linalg.cholesky(covariance, lower=True, check_finite=False))
 
     def _minimise(
         self,
@@ -173,7 +175,8 @@ class Solver:
             elif poor:
                 rows, jacobian = self._linearised(force, contact, factor, scaled)
                 current = True
-        return self._solution(force, contact, scaled, jacobian, float(chi2), converged)
+        tones = self.problem.tones(contact, self._from_scale(scaled)[0])
+        return self._solution(force, contact, scaled, jacobian, tones, float(chi2), converged)
 
     def _step(
         self, jacobian: NDArray[np.float64], rows: NDArray[np.float64], damping: float
@@ -195,6 +198,7 @@ class Solver:
         contact: Contact,
         scaled: NDArray[np.float64],
         jacobian: NDArray[np.float64],
+        tones: NDArray[np.complex128],
         chi2: float,
         converged: bool,
     ) -> Solution:
@@ -208,7 +212,7 @@ class Solver:
             slopes @ covariance @ slopes.T,
             chi2,
             force,
-            force - self.problem.tones(contact, values),
+            force - tones,
             contact,
             converged,
         )

@@ -16,11 +16,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["Basis", "Comb", "Samples", "choose_samples"]
+__all__ = ["MOMENTS", "Basis", "Comb", "Samples", "choose_samples"]
 
 # Slow phase of the outermost tone half a block away: 0.3^5 / 5! of a sample is left out.
 _PHASE = 0.3
-_MOMENTS = 5
+MOMENTS = 5
 # Widest group of tones that share one middle.
 _WIDEST = 64
 # Distances between which the dense samples hand over to the thinned ones, smoothly: an abrupt
@@ -94,27 +94,37 @@ class Comb:
         Rising.
     samples : int
         Of one period.
+
+    Attributes
+    ----------
+    groups : list of slice
+        Tones that share one middle.
+    middles : ndarray of int, shape (groups,)
+    blocks : int
+        Of slow time.
+    expansions : list of ndarray of complex, shape (tones of the group, blocks * moments)
+        What the moments of the blocks bring to the tones.
     """
 
     def __init__(self, tones: NDArray[np.int64], samples: int) -> None:
         self.tones, self.samples = tones, samples
-        self._groups = _groups(tones)
-        middles = [(tones[part][0] + tones[part][-1]) // 2 for part in self._groups]
-        self._middles = np.array(middles, dtype=np.int64)
-        pairs = list(zip(self._groups, middles, strict=True))
+        self.groups = _groups(tones)
+        middles = [(tones[part][0] + tones[part][-1]) // 2 for part in self.groups]
+        self.middles = np.array(middles, dtype=np.int64)
+        pairs = list(zip(self.groups, middles, strict=True))
         widest = max(int(np.abs(tones[part] - n).max()) for part, n in pairs)
-        self._blocks = max(8, int(np.ceil(np.pi * widest / _PHASE)))
+        self.blocks = max(8, int(np.ceil(np.pi * widest / _PHASE)))
         turn = 2.0 * np.pi * np.arange(samples) / samples
         self._turn = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        self._expansions = [self._expansion(tones[part], n) for part, n in pairs]
+        self.expansions = [self.expansion(tones[part], n) for part, n in pairs]
 
-    def _expansion(self, tones: NDArray[np.int64], middle: int) -> NDArray[np.complex128]:
+    def expansion(self, tones: NDArray[np.int64], middle: int) -> NDArray[np.complex128]:
         """Return what each moment of each block brings to each tone, (tones, blocks * moments)."""
         offset = tones - middle
-        centres = (np.arange(self._blocks) + 0.5) / self._blocks
+        centres = (np.arange(self.blocks) + 0.5) / self.blocks
         slow = np.exp(-2j * np.pi * offset[:, None] * centres)
-        inside = -1j * np.pi * offset / self._blocks
-        powers = np.stack([inside**q / factorial(q) for q in range(_MOMENTS)], axis=1)
+        inside = -1j * np.pi * offset / self.blocks
+        powers = np.stack([inside**q / factorial(q) for q in range(MOMENTS)], axis=1)
         scale = np.where(tones == 0, 1.0, 2.0) / self.samples
         return np.ascontiguousarray(
             (scale[:, None, None] * slow[:, :, None] * powers[:, None, :]).reshape(offset.size, -1)
@@ -122,10 +132,13 @@ class Comb:
 
     def basis(self, samples: Samples) -> Basis:
         """Return what turns signals at the samples into moments; one for each motion."""
-        rows = np.empty((samples.places.size, self._middles.size * 2 * _MOMENTS))
-        _turn_back(samples.places, samples.weights, self._middles, self._turn, self._blocks, rows)
-        first = -(-np.arange(self._blocks + 1) * self.samples // self._blocks)
-        return Basis(rows, np.searchsorted(samples.places, first))
+        rows = np.empty((samples.places.size, self.middles.size * 2 * MOMENTS))
+        _turn_back(samples.places, samples.weights, self.middles, self._turn, self.blocks, rows)
+        return Basis(rows, np.searchsorted(samples.places, self.firsts()))
+
+    def firsts(self) -> NDArray[np.int64]:
+        """Return the first sample of each block, and their number last."""
+        return -(-np.arange(self.blocks + 1) * self.samples // self.blocks)
 
     def spectra(self, columns: NDArray[np.float64], basis: Basis) -> NDArray[np.complex128]:
         """Return the tones of signals.
@@ -142,14 +155,14 @@ class Comb:
         ndarray of complex, shape (K, c)
         """
         values = np.ascontiguousarray(columns.T)
-        moments = np.empty((self._blocks, basis.rows.shape[1], len(columns)))
+        moments = np.empty((self.blocks, basis.rows.shape[1], len(columns)))
         for block, (first, end) in enumerate(pairwise(basis.starts.tolist())):
             np.matmul(basis.rows[first:end].T, values[first:end], out=moments[block])
-        shape = (self._blocks, self._middles.size, 2, _MOMENTS, len(columns))
+        shape = (self.blocks, self.middles.size, 2, MOMENTS, len(columns))
         parts = moments.reshape(shape).transpose(1, 2, 0, 3, 4)
-        parts = parts.reshape(self._middles.size, 2, -1, len(columns))
+        parts = parts.reshape(self.middles.size, 2, -1, len(columns))
         tones = np.empty((self.tones.size, len(columns)), dtype=np.complex128)
-        for part, expansion, own in zip(self._groups, self._expansions, parts, strict=True):
+        for part, expansion, own in zip(self.groups, self.expansions, parts, strict=True):
             tones[part] = expansion @ (own[0] - 1j * own[1])
         return tones
 
@@ -173,10 +186,10 @@ def _turn_back(places, weights, middles, turns, blocks, rows):
         offset = 2.0 * (place * blocks - slow * samples) / samples - 1.0
         for group in range(middles.size):
             turn = (middles[group] * place) % samples
-            first = group * 2 * _MOMENTS
+            first = group * 2 * MOMENTS
             cosine, sine = weights[i] * turns[turn, 0], weights[i] * turns[turn, 1]
-            for moment in range(first, first + _MOMENTS):
+            for moment in range(first, first + MOMENTS):
                 rows[i, moment] = cosine
-                rows[i, moment + _MOMENTS] = sine
+                rows[i, moment + MOMENTS] = sine
                 cosine *= offset
                 sine *= offset

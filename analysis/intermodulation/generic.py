@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._generic_curve import Solved, solve_curve
+from ._generic_evidence import Part
 from ._generic_field import reconstruct_field
-from ._generic_verdict import UNTOUCHED, judge
+from ._generic_verdict import UNSTABLE, UNTOUCHED, judge
 from .curve import Bands, ForceCurve, Verdict
 from .lateral import LateralForces
 from .measurement import Measurement, MeasurementError, touched
@@ -64,7 +65,7 @@ def reconstruct(measurement: Measurement) -> ForceCurve | LateralForces:
     try:
         return _curve(solve_curve(measurement))
     except np.linalg.LinAlgError:
-        return _no_force(measurement, "no force was found: its equations have no stable solution")
+        return _no_force(measurement, UNSTABLE)
 
 
 def _no_force(measurement: Measurement, reason: str) -> ForceCurve:
@@ -75,27 +76,27 @@ def _no_force(measurement: Measurement, reason: str) -> ForceCurve:
 
 def _curve(solved: Solved) -> ForceCurve:
     z = np.linspace(solved.path.lowest, 0.0, _GRID)
-    names = ("conservative", *solved.damping)
-    values: dict[str, NDArray[np.float64]] = {}
-    deviations: dict[str, NDArray[np.float64]] = {}
-    for name, part in zip(names, solved.parts, strict=True):
-        key = "damping" if name in ("positive", "free") else name
-        values[key] = solved.nodes.value(part.mean, z)
-        variance = solved.nodes.value(np.diag(part.covariance), z)
-        deviations[key] = np.sqrt(np.maximum(variance, 0.0))
-    silent = np.zeros(_GRID)
-    dampings = tuple((values[k], deviations[k]) for k in ("damping", "cubic") if k in values)
+    silent = np.zeros(_GRID), np.zeros(_GRID)
+    found = {"damping": silent}
+    for name, part in zip(("conservative", *solved.damping), solved.parts, strict=True):
+        found["damping" if name in ("positive", "free") else name] = _values(solved, part, z)
+    (force, spread), (damping, damping_spread) = found["conservative"], found["damping"]
+    cubic, cubic_spread = found.get("cubic", (None, None))
     return ForceCurve(
         z=z,
-        conservative=values["conservative"],
-        damping=values.get("damping", silent),
-        cubic_damping=values.get("cubic"),
-        bands=Bands(
-            deviations["conservative"], deviations.get("damping", silent), deviations.get("cubic")
-        ),
+        conservative=force,
+        damping=damping,
+        cubic_damping=cubic,
+        bands=Bands(spread, damping_spread, cubic_spread),
         chi2=solved.estimate.chi2,
         degrees_of_freedom=round(solved.estimate.freedom),
-        verdict=judge(
-            solved.estimate, (values["conservative"], deviations["conservative"]), dampings
-        ),
+        verdict=judge(solved.estimate, (force, spread), _values(solved, solved.dissipative, z)),
     )
+
+
+def _values(
+    solved: Solved, part: Part, z: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a part of the force and its standard deviation."""
+    variance = solved.nodes.value(np.diag(part.covariance), z)
+    return solved.nodes.value(part.mean, z), np.sqrt(np.maximum(variance, 0.0))

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._parametric_fused import FusedProblem, is_fusible
+from ._parametric_fused_solver import FusedSolver
 from ._parametric_law import Law, Model, Prior
 from ._parametric_map import ParametricMap, PixelVerdict, fit_pixels
 from ._parametric_problem import HEIGHT, Problem
@@ -134,7 +136,7 @@ def fit_map(
         raise ValueError(f"missing has shape {absent.shape}: {contact.shape} is wanted")
     contact &= ~absent
     typical = measurement.pixel(_middle(measurement, contact))
-    solver = _solver(typical, *prepared, completions, sampling)
+    solver = _map_solver(typical, *prepared, completions, sampling)
     first = None
     if start is not None:
         first = _start(solver.problem, start)
@@ -189,9 +191,26 @@ def _solver(
     completions: int,
     sampling: Sampling | None,
 ) -> Solver:
-    if sampling is None:
-        sampling = _sampling(measurement, _NOISY if measurement.noise.any() else _NOISELESS)
+    sampling = sampling or _default_sampling(measurement)
     return Solver(Problem(measurement, model, sampling, priors), completions)
+
+
+def _map_solver(
+    measurement: Measurement,
+    model: Model,
+    priors: dict[str, Prior],
+    completions: int,
+    sampling: Sampling | None,
+) -> Solver:
+    """Return a solver for many pixels: a fused one where the law has it."""
+    sampling = sampling or _default_sampling(measurement)
+    if not is_fusible(model, measurement, sampling):
+        return _solver(measurement, model, priors, completions, sampling)
+    return FusedSolver(FusedProblem(measurement, model, sampling, priors), completions)
+
+
+def _default_sampling(measurement: Measurement) -> Sampling:
+    return _sampling(measurement, _NOISY if measurement.noise.any() else _NOISELESS)
 
 
 def _best(measurement: Measurement, solver: Solver, start: Mapping[str, float] | None) -> Solution:

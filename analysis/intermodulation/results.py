@@ -66,11 +66,14 @@ class PixelCurve:
     pixel : int
         Which of its pixels; -1 for the mean of all.
     curve : ForceCurve
+    height : float or None
+        Of the resting tip above the surface, m, as the approach found it.
     """
 
     seq_num: int
     pixel: int
     curve: ForceCurve
+    height: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +259,9 @@ def _curve(row: Mapping[str, Any]) -> PixelCurve:
         degrees_of_freedom=int(row["degrees_of_freedom"]),
         verdict=Verdict(bool(row["valid"]), (reason,) if reason else ()),
     )
-    return PixelCurve(int(row["raw_seq_num"]), int(row["pixel"]), curve)
+    height = real(row, "height")
+    known = None if np.isnan(height) else height
+    return PixelCurve(int(row["raw_seq_num"]), int(row["pixel"]), curve, known)
 
 
 def _field(row: Mapping[str, Any]) -> EventField:

@@ -136,6 +136,7 @@ def curve_keys(points: int) -> dict[str, Any]:
     return {
         "raw_seq_num": integer(),
         "pixel": integer(),
+        "height": number("m", 12),
         "z": _array("m", points),
         "conservative": _array("N", points),
         "conservative_stderr": _array("N", points),
@@ -149,7 +150,9 @@ def curve_keys(points: int) -> dict[str, Any]:
     }
 
 
-def curve_row(seq_num: int, pixel: int, curve: ForceCurve, points: int) -> dict[str, Any]:
+def curve_row(
+    seq_num: int, pixel: int, curve: ForceCurve, points: int, height: float | None
+) -> dict[str, Any]:
     """A row of `curve_keys`: the curve at `points` deflections, evenly from the lowest to 0."""
     z = np.linspace(curve.z[0], curve.z[-1], points)
 
@@ -160,6 +163,7 @@ def curve_row(seq_num: int, pixel: int, curve: ForceCurve, points: int) -> dict[
     return {
         "raw_seq_num": seq_num,
         "pixel": pixel,
+        "height": np.nan if height is None else height,
         "z": plain(z),
         "conservative": at(curve.conservative),
         "conservative_stderr": at(None if bands is None else bands.conservative),

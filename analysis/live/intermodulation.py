@@ -189,7 +189,7 @@ class _Run(RunAnalysis):
     def _curve(self, seq_num: int, pixel: int, measured: Measurement, time: float) -> None:
         found = reconstruct(measured)
         if isinstance(found, ForceCurve):
-            row = curve_row(seq_num, pixel, found, _POINTS)
+            row = curve_row(seq_num, pixel, found, _POINTS, measured.height)
             self._event("curve", curve_keys(_POINTS), row, time)
         else:
             self._event("field", field_keys(_FIELD), field_row(seq_num, found, _FIELD), time)

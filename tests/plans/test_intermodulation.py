@@ -190,7 +190,10 @@ class TestPoint:
         bench.engine(point_spectrum(bench.afm, pixels=4, tapping=NEAR))
         (descriptor,) = (d for d in bench.documents.of("descriptor") if d["name"] == "primary")
         fields = bench.documents.of("start")[0]["fields"]
-        assert set(fields.values()) <= set(descriptor["data_keys"])
+        data = {fields[name] for name in ("spectra", "z", "lifted", "time")}
+        assert data <= set(descriptor["data_keys"])
+        recorded = set().union(*(d["data"] for d in descriptor["configuration"].values()))
+        assert {*fields["comb"].values(), *fields["probe"].values()} <= recorded
         assert fields["lifted"] == "afm_head_lifted"
         assert descriptor["data_keys"][fields["spectra"]]["shape"] == [4, 48]
 

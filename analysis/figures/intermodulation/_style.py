@@ -23,7 +23,7 @@ NN = 1e9  # nN in a N
 UNIT = {"z": "flexural", "y": "torsional"}
 
 
-def letter(panels: Iterable[Axes], titles: Iterable[str]) -> None:
-    """Head each panel with its letter and a title."""
-    for sign, panel, title in zip(ascii_lowercase, panels, titles, strict=False):
+def letter(panels: Iterable[Axes], titles: Iterable[str], begin: int = 0) -> None:
+    """Head each panel with its letter, from number `begin` of the alphabet on, and a title."""
+    for sign, panel, title in zip(ascii_lowercase[begin:], panels, titles, strict=False):
         panel.set_title(f"({sign})  {title}", loc="left", fontsize=10)

@@ -13,9 +13,15 @@ from ._style import BAND, FOUND, NM, NN, REFERENCE, letter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["Force", "cross_sections_figure", "force_curve_figure", "force_plane_figure"]
+__all__ = [
+    "Force",
+    "cross_sections_figure",
+    "draw_curve",
+    "force_curve_figure",
+    "force_plane_figure",
+]
 
 Force: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Force (N) on a tip at deflections z (m) with velocities (m/s)."""
@@ -46,6 +52,22 @@ def force_curve_figure(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 4.4), layout="constrained")
+    draw_curve(figure, curve, height, reference)
+    return figure
+
+
+def draw_curve(
+    figure: Figure | SubFigure,
+    curve: ForceCurve,
+    height: float | None = None,
+    reference: Force | None = None,
+    *,
+    begin: int = 0,
+) -> None:
+    """Draw the panels of `force_curve_figure` into a figure or a part of one.
+
+    Their letters go on from number `begin` of the alphabet.
+    """
     left, right = figure.subplots(1, 2)
     z, still = curve.z, np.zeros_like(curve.z)
     bands = curve.bands
@@ -65,10 +87,9 @@ def force_curve_figure(
         if height is not None:
             panel.axvline(-NM * height, color="0.5", lw=0.8, ls=":", label="surface")
         panel.legend(fontsize=8.5, frameon=False)
-    letter((left, right), ("conservative", "dissipative"))
+    letter((left, right), ("conservative", "dissipative"), begin)
     if not curve.verdict.ok:
         figure.supxlabel("not valid: " + "; ".join(curve.verdict.reasons), fontsize=8, color="0.2")
-    return figure
 
 
 def _draw(

@@ -25,21 +25,23 @@ _GRID = 241
 
 
 def lateral_plane_figure(
-    found: LateralForce, reference: LateralForce, visited: tuple[float, float]
+    found: LateralForce, reference: LateralForce | None, visited: tuple[float, float]
 ) -> Figure:
-    """Draw the true and the found force field (fig. 9).
+    """Draw the found force field, and the true one above it where it is known (fig. 9).
 
     Parameters
     ----------
-    found, reference : callable
-        The two fields.
+    found : callable
+        The field.
+    reference : callable or None
+        The true one.
     visited : tuple of float
         Lowest z and greatest y of the tip, m.
 
     Returns
     -------
     matplotlib.figure.Figure
-        10.5 by 7.6 inches.
+        10.5 inches wide, 3.8 high a field.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -47,22 +49,25 @@ def lateral_plane_figure(
 
     z, y = np.linspace(visited[0], 0.0, _GRID), np.linspace(-visited[1], visited[1], _GRID)
     plane = np.meshgrid(z, y)
-    true, made = reference(*plane), found(*plane)
-    figure = Figure(figsize=(10.5, 7.6), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    fields = {"found": found(*plane)}
+    if reference is not None:
+        fields = {"true": reference(*plane), **fields}
+    figure = Figure(figsize=(10.5, 3.8 * len(fields)), layout="constrained")
+    panels = figure.subplots(len(fields), 2, sharex=True, sharey=True, squeeze=False)
     for column, name in enumerate(("F_z", "F_y")):
-        largest = float(np.nanpercentile(np.abs(NN * true[column]), 99.5))
+        shown = next(iter(fields.values()))[column]
+        largest = float(np.nanpercentile(np.abs(NN * shown), 99.5))
         scale = Normalize(-largest, largest)
-        for row, field in zip(panels, (true, made), strict=True):
+        for row, field in zip(panels, fields.values(), strict=True):
             values = NN * field[column]
             row[column].pcolormesh(NM * z, NM * y, values, cmap="PuOr", norm=scale, rasterized=True)
         colours = ScalarMappable(scale, "PuOr")
         figure.colorbar(colours, ax=list(panels[:, column]), label=f"${name}$ (nN)")
-    for panel in panels[1]:
+    for panel in panels[-1]:
         panel.set_xlabel("deflection z (nm)")
     for panel in panels[:, 0]:
         panel.set_ylabel("lateral deflection y (nm)")
-    letter(panels.flat, ("true $F_z$", "true $F_y$", "found $F_z$", "found $F_y$"))
+    letter(panels.flat, [f"{field} ${name}$" for field in fields for name in ("F_z", "F_y")])
     return figure
 
 

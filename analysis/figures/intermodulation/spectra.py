@@ -13,9 +13,9 @@ from ._style import ENGAGED, FREE, NM, NOISE, UNIT, letter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["comb_figure", "powers_figure", "response_figure", "spectrum_figure"]
+__all__ = ["comb_figure", "draw_spectrum", "powers_figure", "response_figure", "spectrum_figure"]
 
 _PICO = 1e12  # pm in a m
 _KHZ = 1e-3
@@ -38,8 +38,15 @@ def spectrum_figure(measurement: Measurement) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    bands = sum(places.size > 0 for places in measurement.bands())
+    figure = Figure(figsize=(5.0 * bands, 4.4), layout="constrained")
+    draw_spectrum(figure, measurement)
+    return figure
+
+
+def draw_spectrum(figure: Figure | SubFigure, measurement: Measurement) -> None:
+    """Draw the panels of `spectrum_figure` into a figure or a part of one."""
     bands = [places for places in measurement.bands() if places.size]
-    figure = Figure(figsize=(5.0 * len(bands), 4.4), layout="constrained")
     panels = figure.subplots(1, len(bands), squeeze=False, sharey=True)[0]
     for panel, places in zip(panels, bands, strict=True):
         _draw_band(panel, measurement, places)
@@ -51,7 +58,6 @@ def spectrum_figure(measurement: Measurement) -> Figure:
         if places.size
     ]
     letter(panels, names)
-    return figure
 
 
 def _draw_band(panel: Axes, measurement: Measurement, places: NDArray[np.int64]) -> None:
