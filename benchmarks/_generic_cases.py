@@ -192,6 +192,33 @@ _HELD_OUT: dict[str, tuple[Force, _Setting]] = {
         + ExponentialDamping(linear=4e-7, decay=3e-9),
         _Setting(38e-9, (40e-9, 5e-9), df=1000.0),
     ),
+    "Morse, 0.45 nm, gently": (
+        Morse(bond_energy=8e-19, equilibrium=0.7e-9, decay=0.45e-9)
+        + ExponentialDamping(linear=2e-7, decay=0.8e-9),
+        _Setting(8.2e-9, (6e-9, 3e-9), df=250.0),
+    ),
+    "Lennard-Jones, 0.5 nm": (
+        LennardJones(hamaker=3e-19, radius=20e-9, sigma=0.5e-9)
+        + ExponentialDamping(linear=2e-7, decay=1e-9),
+        _Setting(12.2e-9, (8e-9, 4e-9)),
+    ),
+    "JKR, 3 GPa, 5 nm": (
+        Jkr(radius=8e-9, modulus=3e9, adhesion_work=0.1)
+        + ExponentialDamping(linear=3e-7, decay=0.8e-9),
+        _Setting(6e-9, (5e-9, 3e-9)),
+    ),
+    "polymer, 30 MPa, df = 100 Hz": (
+        VdwDmt(hamaker=6e-20, radius=30e-9, modulus=3e7)
+        + ExponentialDamping(linear=5e-7, decay=3e-9),
+        _Setting(20e-9, (20e-9, 10e-9), df=100.0),
+    ),
+    "liquid, Q = 5, 20 nm": (
+        DoubleLayerHertz(
+            radius=20e-9, modulus=5e8, tip_charge=0.02, sample_charge=0.01, debye_length=1.5e-9
+        )
+        + ExponentialDamping(linear=1.5e-6, decay=2e-9),
+        _Setting(19e-9, (20e-9,), _soft(60e3, 5.0, 2.0), df=300.0, tones=40),
+    ),
     "liquid, Q = 3": (
         DoubleLayerHertz(
             radius=15e-9, modulus=3e7, tip_charge=0.02, sample_charge=0.02, debye_length=3e-9

@@ -88,11 +88,14 @@ def motion(envelopes, carriers, firsts, correction, z):
             # In variables of their own, so that the loop over the samples vectorises.
             a0, a1, a2, a3, a4 = _series(envelopes[group, block].real)
             b0, b1, b2, b3, b4 = _series(envelopes[group, block].imag)
-            for i in range(firsts[block], firsts[block + 1]):
-                x = step * i - (2.0 * block + 1.0)
+            own = slice(firsts[block], firsts[block + 1])
+            start = step * firsts[block] - (2.0 * block + 1.0)
+            cosine, sine, out = carriers[group, 0, own], carriers[group, 1, own], z[own]
+            for i in range(out.size):
+                x = start + step * i
                 real = a0 + x * (a1 + x * (a2 + x * (a3 + x * a4)))
                 imag = b0 + x * (b1 + x * (b2 + x * (b3 + x * b4)))
-                z[i] += real * carriers[group, 0, i] - imag * carriers[group, 1, i]
+                out[i] += real * cosine[i] - imag * sine[i]
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
@@ -147,15 +150,15 @@ def _exponential(x):
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
-def _evaluate(values, radius, height, z, velocity, first, count, columns):
-    """Fill the slopes of the force at `count` samples from the first on, (COLUMNS, n)."""
+def _evaluate(values, radius, height, z, velocity, columns):
+    """Fill the slopes of the force at n samples, (COLUMNS, n) or more."""
     hamaker, modulus, closest, linear, cubic, decay = values
     root_radius = np.sqrt(radius)
     steepest = hamaker * radius / 3.0
     attraction = steepest / closest**3
     per_decay = 1.0 / decay
-    for i in range(count):
-        d, v = z[first + i] + height, velocity[first + i]
+    for i in range(z.size):
+        d, v = z[i] + height, velocity[i]
         touching = d < closest
         inverse = 1.0 / max(d, closest)
         overlap = max(closest - d, 0.0)
@@ -194,20 +197,21 @@ def accumulate(values, radius, height, along, moments):
     cosine, sine = np.empty(longest), np.empty(longest)
     for block in range(blocks):
         first, count = starts[block], starts[block + 1] - starts[block]
-        _evaluate(values, radius, height, z, velocity, first, count, columns)
+        own = slice(first, first + count)
+        _evaluate(values, radius, height, z[own], velocity[own], columns)
         for group in range(groups):
-            cosine[:count] = rows[group, 0, first : first + count]
-            sine[:count] = rows[group, 1, first : first + count]
+            cosine[:count] = rows[group, 0, own]
+            sine[:count] = rows[group, 1, own]
             for order in range(orders):
                 _products(cosine, sine, columns, count, moments[group, :, :, block * orders + order])
-                _next_order(cosine, sine, offsets, first, count)
+                _next_order(cosine, sine, offsets[own])
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
-def _next_order(cosine, sine, offsets, first, count):
-    for i in range(count):
-        cosine[i] *= offsets[first + i]
-        sine[i] *= offsets[first + i]
+def _next_order(cosine, sine, offsets):
+    for i in range(offsets.size):
+        cosine[i] *= offsets[i]
+        sine[i] *= offsets[i]
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
@@ -333,7 +337,7 @@ def stiffness(values, radius, height, along, weights, pairs, out):
                     for place in range(block * orders, (block + 1) * orders):
                         both = (slopes[0, own], slopes[1, own])
                         _two_products(cosine, sine, both, moments[:, :, place])
-                        _next_order(cosine, sine, offsets, first, count)
+                        _next_order(cosine, sine, offsets[own])
                 for slope in range(2):
                     own = out[g, h, turn, slope]
                     expand(pairs, 0, moments[slope, 0], moments[slope, 1], own)
@@ -347,7 +351,8 @@ def _slopes(values, radius, height, along, weights, out):
     columns = np.empty((COLUMNS, np.max(starts[1:] - starts[:-1])))
     for block in range(starts.size - 1):
         first, count = starts[block], starts[block + 1] - starts[block]
-        _evaluate(values, radius, height, z, velocity, first, count, columns)
+        own = slice(first, first + count)
+        _evaluate(values, radius, height, z[own], velocity[own], columns)
         out[0, first : first + count] = columns[COLUMNS - 1, :count]
     out[0] /= weights
     for i in range(z.size):
