@@ -145,7 +145,7 @@ FIELDS: dict[str, Callable[[], Case]] = {
     "z and y, c3 = 0.1 nN/nm³": lambda: _narrowed(case(*case_2(1e17)), _TONES_OF_FIELDS),
 }
 
-# Surfaces and settings that the method has never been tuned on.
+# Other surfaces and settings: no constant of the method was chosen for any one of them.
 _HELD_OUT: dict[str, tuple[Force, _Setting]] = {
     "Morse, 0.15 nm": (
         Morse(bond_energy=4e-19, equilibrium=0.4e-9, decay=0.15e-9)

@@ -40,8 +40,8 @@ _MAPS = (
     ("adhesion", "adhesion (nN)", 1e9),
     ("modulus", "modulus E* (GPa)", 1e-9),
     ("damping", "damping at the surface (µN s/m)", 1e6),
+    ("misfit", "misfit (% of the force)", 100.0),
     ("chi2", "chi² a degree of freedom", 1.0),
-    ("verdict", "0: described by the law", 1.0),
 )
 
 

@@ -19,7 +19,7 @@ from .measurement import Measurement
 from .modes import response
 from .motion import Motion, motion, motion_from_spectra, spectrum
 
-__all__ = ["Solved", "first_motion", "floor_of", "solve_curve"]
+__all__ = ["Solved", "check_settling", "first_motion", "floor_of", "solve_curve"]
 
 Array = NDArray[np.float64]
 
@@ -41,8 +41,8 @@ _SAMPLES, _FEWEST = 24, 1 << 15
 _PREDICTION = 0.1
 # Part of the largest velocity at which the dissipative force is judged.
 _JUDGED = 0.2
-# Part of the depth by which the answer to the force may change it in a pass: a force that was found
-# where the tip hardly was may be so wrong that its answer leads far away.
+# Part of the largest deflection by which the answer to the force may change the motion in a pass: a
+# force that was found where the tip hardly was may be so wrong that its answer leads far away.
 _LARGEST_CHANGE = 0.5
 # The floor of the model's error holds a hundredth of the band's power beside each tone's own.
 _SHARED = 0.01
@@ -143,6 +143,19 @@ def first_motion(measurement: Measurement) -> Motion:
     return motion(measurement, 1 << (wanted - 1).bit_length())
 
 
+def check_settling(before: Array, after: Array) -> None:
+    """Refuse a deflection that runs away from the one of the pass before.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it does.
+    """
+    # not less, rather than more: a deflection may have become no number
+    if not np.abs(after - before).max() < _LARGEST_CHANGE * np.abs(before).max():
+        raise np.linalg.LinAlgError("the motion with the answer to the force runs away")
+
+
 def floor_of(force: NDArray[np.complex128], measurement: Measurement, axis: str) -> Array:
     """Return the variances of a model error of the size of the tones, N^2, (2k,)."""
     power = np.abs(force) ** 2
@@ -238,8 +251,7 @@ def _refine(measurement: Measurement, stage: _Stage, found: _Fit) -> tuple[_Stag
     answer = response(measurement.modes, tones * df) * spectrum(force)
     answer[measurement.tones] = measurement.engaged
     path = motion_from_spectra(df, answer, samples=samples)
-    if not abs(path.lowest - stage.path.lowest) < _LARGEST_CHANGE * -stage.path.lowest:
-        raise np.linalg.LinAlgError("the motion with the answer to the force runs away")
+    check_settling(stage.path.z, path.z)
     unseen = hidden_tones(measurement, "z")
     hidden = Hidden(unseen, answer[unseen], _PREDICTION * np.abs(answer[unseen]) / np.sqrt(2.0))
     _, gradient = _along(path, found)

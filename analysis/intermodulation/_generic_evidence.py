@@ -156,7 +156,7 @@ class _Evidence:
     def mixture(self, found: _Solution, factors: Array) -> Part:
         """Return a sum of the blocks, each times its factor."""
         mean, prior, cross = 0.0, 0.0, 0.0
-        for number in np.flatnonzero(factors):
+        for number in np.flatnonzero(factors).tolist():
             block, factor = self.blocks[number], factors[number]
             weighted = factor * block.shapes * found.variances[number]
             mean = mean + factor * block.mean

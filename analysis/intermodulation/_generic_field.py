@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ._generic_basis import Nodes, tent_spectra
 from ._generic_blocks import Field
-from ._generic_curve import first_motion, floor_of
+from ._generic_curve import check_settling, first_motion, floor_of
 from ._generic_error import Gradient, Hidden, hidden_tones, noise_covariance, stack
 from ._generic_evidence import Equations, Estimate, Part, averaged, fit
 from ._generic_verdict import UNSTABLE, UNTOUCHED, explains, known
@@ -89,12 +89,18 @@ def _solved(measurement: Measurement) -> tuple[Motion, dict[str, _Component]]:
     noise = {axis: np.tile(measurement.force_noise(axis), 2) for axis in "zy"}
     stage = _Stage(first_motion(measurement), {a: np.diag(n**2) for a, n in noise.items()})
     pair = {axis: _fit(measurement, stage, axis, forms[0]) for axis, forms in _FORMS.items()}
+    before = stage.path
     for number, prediction in enumerate(_PREDICTIONS):
+        before = stage.path
         stage = _refine(measurement, stage, pair, prediction)
         if number < _PLAIN_PASSES:
             pair = {axis: _fit(measurement, stage, axis, own.powers) for axis, own in pair.items()}
         else:
             pair = _fit_both(measurement, stage)
+    # A power of y that comes in may lead far aside for one pass: what counts is where it ends.
+    assert before.y is not None
+    assert stage.path.y is not None
+    check_settling(before.y, stage.path.y)
     return stage.path, pair
 
 
@@ -167,6 +173,7 @@ def _refine(
         deviation = prediction * np.abs(answer[unseen]) / np.sqrt(2.0)
         answers[axis], hidden[axis] = answer, Hidden(unseen, answer[unseen], deviation)
     completed = motion_from_spectra(measurement.df, answers["z"], answers["y"], samples=samples)
+    check_settling(path.z, completed.z)
     assert completed.y is not None
     z, y = completed.z, completed.y
     covariances = {}

@@ -7,6 +7,7 @@ array of the samples is made but the motion, and no Fourier transform but that o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,9 @@ class _Lattice:
         angles = 2.0 * np.pi / comb.samples * turns
         # Single precision leaves 1e-15 m: half of the memory is read for each motion.
         self.carriers = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-        groups = np.concatenate([np.full(own.stop - own.start, g) for g, own in enumerate(comb.groups)])
+        groups = np.concatenate(
+            [np.full(own.stop - own.start, g) for g, own in enumerate(comb.groups)]
+        )
         self.bands = _bands(np.concatenate(comb.expansions), groups)
         self._comb = comb
         self._scale = np.where(comb.tones == 0, 1.0, 2.0) / comb.samples
@@ -104,7 +107,16 @@ class FusedProblem(Problem):
         self._comb = self._combs[0]
         self._lattice = _Lattice(self._comb)
         self._speeds = 2j * np.pi * self.df * self._comb.tones
-        self._still = np.zeros(self.samples)
+        # Arrays of a whole period are made once. Single precision is enough for the small part of
+        # the motion that the completion brings.
+        self._whole = np.empty(self.samples)
+        self._still, self._force = np.zeros((2, self.samples), dtype=np.float32)
+        self._correction: NDArray[Any] = np.empty(self.samples, dtype=np.float32)
+        self._speed: NDArray[Any] = np.empty(self.samples, dtype=np.float32)
+        self._unmeasured = self._answers[0].astype(np.complex64)
+        self._unmeasured[self._comb.tones] = 0.0
+        self._rates = self._rate.astype(np.complex64)
+        self._answer: NDArray[Any] = np.empty_like(self._rates)
 
     @property
     def bands(self) -> Bands:
@@ -120,31 +132,38 @@ class FusedProblem(Problem):
         values: NDArray[np.float64],
     ) -> Contact:
         """Return the motion with the model's answer at the tones that were not measured."""
-        force = np.empty(contact.z.size)
+        samples = (contact.samples.places, contact.samples.weights)
         known = self.model.values(values[:-1])
-        forces(known, self.radius, values[-1], contact.z, contact.velocity, force)
-        answer = self._spectrum(force, contact.samples) * self._answers[0]
-        return self._along(engaged, [answer], values[-1])
+        forces(known, self.radius, values[-1], self.along(contact), samples, self._force)
+        np.fft.rfft(self._force, out=self._answer)
+        self._answer *= self._unmeasured
+        np.fft.irfft(self._answer, self.samples, out=self._correction)
+        self._answer *= self._rates
+        np.fft.irfft(self._answer, self.samples, out=self._speed)
+        return self._corrected(engaged, values[-1], self._correction, self._speed)
 
-    def _along(
+    def contact(self, engaged: NDArray[np.complex128], height: float) -> Contact:
+        """Return the motion of an engaged spectrum, tones (K,), that were measured alone."""
+        return self._corrected(engaged, height, self._still, self._still)
+
+    def _corrected(
         self,
         engaged: NDArray[np.complex128],
-        spectra: list[NDArray[np.complex128]],
         height: float,
+        correction: NDArray[np.float32],
+        speed: NDArray[np.float32],
     ) -> Contact:
-        lattice, (unmeasured,) = self._lattice, spectra
-        unmeasured[self._comb.tones] = 0.0
-        correction = speed = self._still
-        if unmeasured.any():
-            correction, speed = self._signal(unmeasured), self._signal(unmeasured * self._rate)
-        whole = np.empty(self.samples)
+        lattice, whole = self._lattice, self._whole
         motion(lattice.envelopes(engaged), lattice.carriers, lattice.firsts, correction, whole)
         samples = choose_samples(height + whole, self._stride)
-        velocity, offsets = np.empty((2, samples.places.size))
-        rows = np.empty((*lattice.carriers.shape[:2], samples.places.size))
+        starts = np.searchsorted(samples.places, lattice.firsts)
+        count = samples.places.size
+        velocity, offsets = np.empty(count), np.empty(count, dtype=np.float32)
+        rows = np.empty((*lattice.carriers.shape[:2], count), dtype=np.float32)
         gather(
             samples.places,
             samples.weights,
+            starts,
             lattice.envelopes(self._speeds * engaged),
             lattice.carriers,
             speed,
@@ -153,7 +172,6 @@ class FusedProblem(Problem):
             rows,
         )
         z = whole[samples.places]
-        starts = np.searchsorted(samples.places, lattice.firsts)
         basis = _Carried(rows, starts, Along(z, velocity, offsets, rows, starts))
         fastest = float(np.abs(velocity).max())
         return Contact(samples, z, velocity, None, float(whole.min()), fastest, (basis,))

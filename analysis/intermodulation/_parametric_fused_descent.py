@@ -7,6 +7,7 @@ than matrices of a hundred rows are worth.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,13 @@ from ._parametric_fused_kernels import COLUMNS, FAST, accumulate, expand
 __all__ = ["Scale", "covariance_of", "factorised", "minimise"]
 
 _ITERATIONS = 60
-# Of `Solver`: least damping, promise below which a failing step ends a fit, and the largest step
-# in a logarithm and of the height, nm.
-_DAMPING, _RUGGED, _LONGEST = 1e-12, 1e-2, 1.0
+# Least damping, and the largest step in a logarithm and of the height, nm, of `Solver`.
+_DAMPING, _LONGEST = 1e-12, 1.0
+# A failing step that promised less than so many times the gain ends a fit: samples that cross the
+# kink of the contact make the slopes jump.
+_RUGGED = 10.0
+# Damping after a failing step: less hardly shortens a step along the valley of adhesion and height.
+_RAISED = 3e-4
 # Part of its promise below which a step is too long.
 _POOR = 0.25
 
@@ -78,7 +83,7 @@ def minimise(start, gain, law, scale, along, bands, force, lower):
     """
     scaled, damping, converged = start, _DAMPING, False
     rows, jacobian, tones = _linearised(scaled, law, scale, along, bands, force, lower)
-    chi2 = np.sum(rows * rows)
+    chi2 = _square(rows)
     for _ in range(_ITERATIONS):
         if not np.isfinite(chi2):
             break
@@ -87,66 +92,96 @@ def minimise(start, gain, law, scale, along, bands, force, lower):
             converged = True
             break
         trial = _linearised(scaled + step, law, scale, along, bands, force, lower)
-        gained = chi2 - np.sum(trial[0] * trial[0])
+        gained = chi2 - _square(trial[0])
         if gained > 0.0:
             scaled, chi2 = scaled + step, chi2 - gained
             rows, jacobian, tones = trial
             damping = max(_DAMPING, 0.01 * damping)
-        elif promised < _RUGGED:
+        elif promised < _RUGGED * gain:
             converged = True
             break
         if not gained >= _POOR * promised:
-            damping = max(1e-6, 30.0 * damping)
+            damping = max(_RAISED, 10.0 * damping)
     return scaled, jacobian, tones, chi2, converged
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _square(rows):
+    total = 0.0
+    for row in rows:
+        total += row * row
+    return total
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _linearised(scaled, law, scale, along, bands, force, lower):
     """Return residuals and slopes of unit noise, those of the priors last, and the tones."""
     size, count = scaled.size, force.size
-    values = scale.unit * np.where(scale.log, np.exp(np.where(scale.log, scaled, 0.0)), scaled)
-    chain = np.where(scale.log, values, scale.unit)
-    lift = np.where(scale.origin, values, 0.0)
-    values[-1] += np.sum(lift)
-    known, radius = law
-    known = known.copy()
-    known[scale.places] = values[:-1]
-    moments = np.empty((along.rows.shape[0], COLUMNS, 2, bands.real.shape[1]))
-    accumulate(known, radius, values[-1], along, moments)
-    slopes = np.empty((COLUMNS, count), dtype=np.complex128)
-    for group in range(moments.shape[0]):
-        for column in range(COLUMNS):
-            expand(bands, group, moments[group, column, 0], moments[group, column, 1], slopes[column])
-    tones = known[0] * slopes[0] + known[1] * slopes[1] + known[3] * slopes[3]
-    tones += known[4] * slopes[4]
+    values, chain, lift = _unscaled(scaled, scale)
+    known = law[0].copy()
+    for i in range(size - 1):
+        known[scale.places[i]] = values[i]
+    slopes, tones = _tones(known, law[1], values[size - 1], along, bands)
     both = np.zeros((2 * count + size, size + 1))
-    _stack(both, 0, force - tones)
-    for i in range(size):
-        if scale.fixed[i]:
-            continue
-        own = slopes[COLUMNS - 1] if i == size - 1 else slopes[scale.places[i]]
-        _stack(both, i + 1, chain[i] * own + lift[i] * slopes[COLUMNS - 1])
+    for k in range(count):
+        off = force[k] - tones[k]
+        both[k, 0], both[count + k, 0] = off.real, off.imag
+        rising = slopes[COLUMNS - 1, k]
+        for i in range(size):
+            if not scale.fixed[i]:
+                own = rising if i == size - 1 else slopes[scale.places[i], k]
+                slope = chain[i] * own + lift[i] * rising
+                both[k, i + 1], both[count + k, i + 1] = slope.real, slope.imag
     _whiten(lower, both)
     for i in range(size):
-        row, precision = both[2 * count + i], scale.precision[i]
+        row, precision = 2 * count + i, scale.precision[i]
         if precision == 0.0:
             continue
         if scale.log[i]:
-            row[0] = precision * np.log(scale.mean[i] / values[i])
-            row[i + 1] = precision
+            both[row, 0] = precision * math.log(scale.mean[i] / values[i])
+            both[row, i + 1] = precision
             continue
-        row[0] = precision * (scale.mean[i] - values[i])
-        row[i + 1] = precision * chain[i]
+        both[row, 0] = precision * (scale.mean[i] - values[i])
+        both[row, i + 1] = precision * chain[i]
         if i == size - 1:
-            row[1:] += precision * lift
+            for j in range(size):
+                both[row, j + 1] += precision * lift[j]
     return both[:, 0].copy(), both[:, 1:].copy(), tones
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _stack(both, column, values):
-    for k in range(values.size):
-        both[k, column] = values[k].real
-        both[values.size + k, column] = values[k].imag
+def _unscaled(scaled, scale):
+    """Return the values, their slopes with the scaled ones, and the height's with the origins."""
+    size = scaled.size
+    values, chain, lift = np.empty(size), np.empty(size), np.zeros(size)
+    for i in range(size):
+        chain[i] = scale.unit[i]
+        values[i] = scale.unit[i] * scaled[i]
+        if scale.log[i]:
+            values[i] = chain[i] = scale.unit[i] * math.exp(scaled[i])
+    for i in range(size - 1):
+        if scale.origin[i]:
+            lift[i] = values[i]
+            values[size - 1] += values[i]
+    return values, chain, lift
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _tones(known, radius, height, along, bands):
+    """Return the slopes of the model's force tones, (COLUMNS, K), and the tones, (K,)."""
+    moments = np.empty((along.rows.shape[0], COLUMNS, 2, bands.real.shape[1]))
+    accumulate(known, radius, height, along, moments)
+    slopes = np.empty((COLUMNS, bands.groups.size), dtype=np.complex128)
+    for group in range(moments.shape[0]):
+        for column in range(COLUMNS):
+            own = moments[group, column]
+            expand(bands, group, own[0], own[1], slopes[column])
+    tones = np.empty(bands.groups.size, dtype=np.complex128)
+    for k in range(tones.size):
+        # The force is proportional to four of its parameters together.
+        attraction, contact = known[0] * slopes[0, k], known[1] * slopes[1, k]
+        tones[k] = attraction + contact + known[3] * slopes[3, k] + known[4] * slopes[4, k]
+    return slopes, tones
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
@@ -171,19 +206,24 @@ def _step(jacobian, rows, damping, scale):
             for j in range(size):
                 normal[i, j] += jacobian[k, i] * jacobian[k, j]
     # Scaled to a unit diagonal, so that a parameter without any effect stays where it is.
-    unit = 1.0 / np.sqrt(np.diag(normal) + 1e-300)
+    unit = np.empty(size)
+    for i in range(size):
+        unit[i] = 1.0 / math.sqrt(normal[i, i] + 1e-300)
     for i in range(size):
         for j in range(size):
             normal[i, j] *= unit[i] * unit[j]
         normal[i, i] += damping
     factorised(normal)
-    step = _solved(normal, gradient * unit) * unit
-    longest = max(1.0, abs(step[-1]) / _LONGEST)
+    step = _solved(normal, gradient, unit)
+    longest = max(1.0, abs(step[size - 1]) / _LONGEST)
     for i in range(size - 1):
         if scale.log[i]:
             longest = max(longest, abs(step[i]) / _LONGEST)
-    step /= longest
-    return step, np.sum(gradient * step)
+    promised = 0.0
+    for i in range(size):
+        step[i] /= longest
+        promised += gradient[i] * step[i]
+    return step, promised
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
@@ -198,10 +238,10 @@ def factorised(matrix):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _solved(lower, right):
-    """Return the solution of a system from its Cholesky factor."""
+def _solved(lower, right, unit):
+    """Return the solution of a system from its Cholesky factor, its unknowns being in `unit`."""
     size = right.size
-    found = right.copy()
+    found = right * unit
     for i in range(size):
         for j in range(i):
             found[i] -= lower[i, j] * found[j]
@@ -210,7 +250,7 @@ def _solved(lower, right):
         for j in range(i + 1, size):
             found[i] -= lower[j, i] * found[j]
         found[i] /= lower[i, i]
-    return found
+    return found * unit
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from ._parametric_fused import FusedProblem
 from ._parametric_fused_descent import Scale, factorised, minimise

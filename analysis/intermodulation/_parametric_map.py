@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -81,6 +83,7 @@ def fit_pixels(
     touched: NDArray[np.bool_],
     missing: NDArray[np.bool_],
     first: NDArray[np.float64] | None,
+    threads: int = 1,
 ) -> ParametricMap:
     """Fit all pixels.
 
@@ -92,6 +95,8 @@ def fit_pixels(
         Which pixels are fitted, and which were not measured.
     first : ndarray, shape (m + 1,), or None
         Where the first pixel and those with a failing neighbour start; None if none is touched.
+    threads : int
+        Each fits its part of the pixels, one after the other.
     """
     problem = solver.problem
     spectra = np.atleast_2d(measurement.engaged)
@@ -100,26 +105,36 @@ def fit_pixels(
     adhesion, adhesion_deviation, chi2, misfit = np.full((4, count), np.nan)
     verdict = np.full(count, int(PixelVerdict.NOT_TOUCHED))
     verdict[missing] = PixelVerdict.MISSING
-    start = first
-    for i in np.flatnonzero(touched):
-        assert first is not None
-        assert start is not None
-        starts = (first,) if start is first else (start, first)
-        solution, good = _from_starts(solver, spectra[i], starts)
-        if solution is None:
-            verdict[i] = PixelVerdict.NOT_CONVERGED
-            continue
-        scale = 1.0
-        if problem.noise.any():
-            chi2[i] = solution.chi2
-        else:
-            scale = solution.chi2 / solver.degrees_of_freedom
-        covariance = scale * solution.covariance
-        values[i], deviations[i] = solution.values, np.sqrt(np.diag(covariance))
-        misfit[i] = np.linalg.norm(solution.residual) / np.linalg.norm(solution.force)
-        adhesion[i], adhesion_deviation[i] = _adhesion(problem, solution, covariance)
-        verdict[i] = _code(solution, describes(chi2[i], solver.degrees_of_freedom, misfit[i]))
-        start = solution.values if good else first
+
+    def fit_chain(chain: NDArray[np.intp], solver: Solver) -> None:
+        start = first
+        for i in chain:
+            assert first is not None
+            assert start is not None
+            starts = (first,) if start is first else (start, first)
+            solution, good = _from_starts(solver, spectra[i], starts)
+            if solution is None:
+                verdict[i] = PixelVerdict.NOT_CONVERGED
+                continue
+            scale = 1.0
+            if problem.noise.any():
+                chi2[i] = solution.chi2
+            else:
+                scale = solution.chi2 / solver.degrees_of_freedom
+            covariance = scale * solution.covariance
+            values[i], deviations[i] = solution.values, np.sqrt(np.diag(covariance))
+            misfit[i] = np.linalg.norm(solution.residual) / np.linalg.norm(solution.force)
+            adhesion[i], adhesion_deviation[i] = _adhesion(problem, solution, covariance)
+            described = describes(float(chi2[i]), solver.degrees_of_freedom, float(misfit[i]))
+            verdict[i] = _code(solution, described)
+            start = solution.first if good else first
+
+    chains = np.array_split(np.flatnonzero(touched), threads)
+    with ThreadPoolExecutor(threads) as pool:
+        # a solver works in place: each thread has one of its own
+        own = [deepcopy(solver) for _ in chains]
+        for done in [pool.submit(fit_chain, *work) for work in zip(chains, own, strict=True)]:
+            done.result()
     return ParametricMap(
         problem.names,
         (*(parameter.unit for parameter in problem.parameters), "m"),

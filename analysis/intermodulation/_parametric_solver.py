@@ -8,7 +8,7 @@ non-negative least squares.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -54,6 +54,9 @@ class Solution:
     contact : Contact
         The motion of the last pass.
     converged : bool
+    first : ndarray, shape (m + 1,)
+        Values after the first pass, from which a similar fit starts best: its motion was not
+        completed, either.
     """
 
     values: NDArray[np.float64]
@@ -63,6 +66,7 @@ class Solution:
     residual: NDArray[np.complex128]
     contact: Contact
     converged: bool
+    first: NDArray[np.float64]
 
 
 class Solver:
@@ -121,6 +125,7 @@ class Solver:
         factor = problem.plain_whitening(force)
         # The first pass serves the completion and the weights: a tenth of a deviation is enough.
         solution = self._minimise(force, contact, factor, start, _COARSE_GAIN)
+        first = solution.values
         for turn in range(max(1, self.completions)):
             values = solution.values
             if self.completions:
@@ -131,7 +136,7 @@ class Solver:
             solution = self._minimise(
                 force, contact, factor, values, _GAIN if last else _COARSE_GAIN
             )
-        return solution
+        return replace(solution, first=first)
 
     def _factor(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a lower Cholesky factor."""
@@ -206,7 +211,9 @@ class Solver:
         used = ~self._fixed
         covariance = np.zeros((values.size, values.size))
         normal = jacobian[:, used].T @ jacobian[:, used]
-        covariance[np.ix_(used, used)] = linalg.pinvh(normal) if normal.size else 0.0
+        covariance[np.ix_(used, used)] = (
+            np.linalg.pinv(normal, hermitian=True) if normal.size else 0.0
+        )
         return Solution(
             values,
             slopes @ covariance @ slopes.T,
@@ -215,6 +222,7 @@ class Solver:
             force - tones,
             contact,
             converged,
+            values,
         )
 
     def _rows(

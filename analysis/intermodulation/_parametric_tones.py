@@ -81,7 +81,7 @@ class Basis:
         Where the samples of each block begin.
     """
 
-    rows: NDArray[np.float64]
+    rows: NDArray[np.floating]
     starts: NDArray[np.int64]
 
 

@@ -103,10 +103,11 @@ def fit_map(
     completions: int = 1,
     sampling: Sampling | None = None,
     missing: ArrayLike | None = None,
+    threads: int = 1,
 ) -> ParametricMap:
     """Fit a force law to each pixel of a map.
 
-    Each pixel starts from the last good one, its height from its own closest approach, and begins
+    Each pixel starts from the last good one and begins
     anew from the map's start where that fails. Pixels that cannot be fitted are marked.
 
     Parameters
@@ -117,6 +118,9 @@ def fit_map(
         As of `fit`; by default the start is the fit of the pixel whose tones change by the median.
     missing : array_like of bool, shape (pixels,), optional
         Pixels that were not measured, whose spectra are not looked at.
+    threads : int
+        Into so many parts the pixels are divided; the last digits depend on it, as each part begins
+        from the map's start.
 
     Returns
     -------
@@ -134,6 +138,8 @@ def fit_map(
     absent = np.zeros(contact.size, bool) if missing is None else np.asarray(missing, dtype=bool)
     if absent.shape != contact.shape:
         raise ValueError(f"missing has shape {absent.shape}: {contact.shape} is wanted")
+    if threads < 1:
+        raise ValueError(f"threads is {threads}: 1 or more is allowed")
     contact &= ~absent
     typical = measurement.pixel(_middle(measurement, contact))
     solver = _map_solver(typical, *prepared, completions, sampling)
@@ -141,8 +147,8 @@ def fit_map(
     if start is not None:
         first = _start(solver.problem, start)
     elif contact.any():
-        first = _best(typical, solver, None).values
-    return fit_pixels(measurement, solver, contact, absent, first)
+        first = _best(typical, solver, None).first
+    return fit_pixels(measurement, solver, contact, absent, first, threads)
 
 
 def _middle(measurement: Measurement, contact: NDArray[np.bool_]) -> int:

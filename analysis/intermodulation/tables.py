@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # What a line of a map holds for every pixel, with its unit: the topography, the parameters of the
-# law, chi-square per degree of freedom, and the pixel's `PixelVerdict`.
+# law, chi-square per degree of freedom, misfit as a part of the force, and its `PixelVerdict`.
 MAPPED: Mapping[str, str] = {
     "topography": "m",
     "topography_stderr": "m",
@@ -46,6 +46,7 @@ MAPPED: Mapping[str, str] = {
     "damping": "N s/m",
     "damping_stderr": "N s/m",
     "chi2": "",
+    "misfit": "",
     "verdict": "",
 }
 
@@ -261,6 +262,7 @@ def line_row(
         "damping": damping,
         "damping_stderr": damping_stderr,
         "chi2": found.chi2 / found.degrees_of_freedom,
+        "misfit": found.misfit,
         "verdict": found.verdict.astype(float),
     }
     numbers = {name: plain(values) for name, values in columns.items()}

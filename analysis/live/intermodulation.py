@@ -41,6 +41,7 @@ _AXES = ("z", "y")
 _POINTS = 201  # of a force curve: a tenth of a nm over 20 nm
 _FIELD = (101, 31)  # points along z and y of a force field
 _NANO = 1e-9
+_THREADS = 2  # of the fits of a line; always so many, for the last digits depend on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,10 @@ class IntermodulationAnalysis(AnalysisRouter):
     emit : callable(name, document)
     curve_every : int
         Of the lines of a map, every so many give a force curve; the first does.
+    calibration : float
+        What a map's law may miss of the change of each tone (standard deviation, part of it),
+        because stiffness and sensitivity are known no better: without it every pixel of a
+        precise measurement contradicts its law.
     progress : callable(raw_uid, what, done, all), optional
         Called after each event ("spectra analysed").
     """
@@ -73,11 +78,19 @@ class IntermodulationAnalysis(AnalysisRouter):
     assets = ("spectra", "z")
 
     def __init__(
-        self, emit: Emit, *, curve_every: int = 16, progress: Progress | None = None
+        self,
+        emit: Emit,
+        *,
+        curve_every: int = 16,
+        calibration: float = 0.02,
+        progress: Progress | None = None,
     ) -> None:
         if curve_every < 1:
             raise ValueError(f"curve_every is {curve_every}, must be 1 or more")
-        super().__init__(emit, name=NAME, parameters={"curve_every": int(curve_every)})
+        if not 0.0 <= calibration < 1.0:
+            raise ValueError(f"calibration is {calibration}, must be from 0 to below 1")
+        parameters = {"curve_every": int(curve_every), "calibration": float(calibration)}
+        super().__init__(emit, name=NAME, parameters=parameters)
         self._progress = progress
 
     def understands(self, start: Mapping[str, Any]) -> bool:
@@ -89,7 +102,7 @@ class IntermodulationAnalysis(AnalysisRouter):
 
     def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
         """Begin with a run."""
-        return _Run(start, publisher, int(self._parameters["curve_every"]), self._progress)
+        return _Run(start, publisher, self._parameters, self._progress)
 
 
 class _Run(RunAnalysis):
@@ -97,7 +110,7 @@ class _Run(RunAnalysis):
         self,
         start: Mapping[str, Any],
         publisher: Publisher,
-        curve_every: int,
+        parameters: Mapping[str, float],
         progress: Progress | None,
     ) -> None:
         self._uid = str(start["uid"])
@@ -105,7 +118,8 @@ class _Run(RunAnalysis):
         self._is_map = "shape" in start
         self._points = int(start.get("num_points", 0))
         self._out = publisher
-        self._curve_every = curve_every
+        self._curve_every = int(parameters["curve_every"])
+        self._calibration = float(parameters["calibration"])
         self._progress = progress
         self._free: _Free | None = None
         self._height: float | None = None
@@ -178,7 +192,9 @@ class _Run(RunAnalysis):
             self._curve(reading.seq_num, middle, measured.pixel(middle), reading.time)
         radius = _NANO * float(self._value(reading, self._keys["probe"]["radius"]))
         law = VdwDmt(radius) + ExponentialDamping(cubic=0.0)
-        found = fit_map(measured, law, start=self._start)
+        found = fit_map(
+            _as_calibrated(measured, self._calibration), law, start=self._start, threads=_THREADS
+        )
         good = found.values[found.verdict == PixelVerdict.GOOD]
         if len(good):
             middle_of_all = np.median(good, axis=0)
@@ -248,3 +264,9 @@ def _mean(measured: Measurement) -> Measurement:
         engaged=measured.engaged.mean(axis=0),
         noise=measured.noise / np.sqrt(measured.pixels),
     )
+
+
+def _as_calibrated(measured: Measurement, part: float) -> Measurement:
+    """Return pixels whose noise has that part of the tones' change, rms over the pixels, in it."""
+    change = np.sqrt(np.mean(np.abs(measured.engaged - measured.free) ** 2, axis=0))
+    return replace(measured, noise=np.hypot(measured.noise, part * change))

@@ -137,6 +137,14 @@ class TestServed:
         recorded = {run["uid"]: run for run in runs}
         assert recorded[uid]["exit_status"] == "success"
         assert [run["plan_name"] for run in runs] == ["calibrate_probe", "force_map"]
+        assert json.loads(done.stdout)["forces"]["map"]["pixels"] == 8
+        replayed = json.loads(twinscope(tmp_path, "replay", uid, "--json").stdout)
+        assert replayed["same"]
+        written = twinscope(tmp_path, "report", uid)
+        assert written.returncode == 0, written.stderr
+        figure, page = map(Path, written.stdout.split())
+        assert figure.stat().st_size > 10_000
+        assert "# Force map" in page.read_text()
 
     @pytest.mark.parametrize("name", ["calibrate-probe", "force-map"])
     def test_an_estimate_runs_nothing(self, server: Any, tmp_path: Path, name: str):
