@@ -38,6 +38,9 @@ imports: $(VENV)/dev.stamp  ## the arrows between the rooms
 bench: $(VENV)/bench.stamp  ## the benchmarks, side by side with their peers
 	$(BIN)/python -m benchmarks
 
+docs-figures: $(VENV)/dev.stamp  ## the figures of the intermodulation paper, from runs in a catalog
+	$(BIN)/python -m benchmarks.paper_figures
+
 lock: $(VENV)/dev.stamp     ## pin the dependencies anew (locks/*.txt, for every platform)
 	$(COMPILE) locks/build.in -o locks/core.txt
 	$(COMPILE) --extra dev -c locks/core.txt -o locks/dev.txt
