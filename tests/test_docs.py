@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TROUBLE = re.compile(r"Traceback|Error\b|error:|Exception")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -72,7 +72,7 @@ def _run(line: str, folder: Path, environment: dict[str, str]) -> subprocess.Com
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -129,11 +129,12 @@ def fit_pixels(
             verdict[i] = _code(solution, described)
             start = solution.first if good else first
 
-    chains = np.array_split(np.flatnonzero(touched), threads)
+    chain, *others = np.array_split(np.flatnonzero(touched), threads)
     with ThreadPoolExecutor(threads) as pool:
         # a solver works in place: each thread has one of its own
-        own = [deepcopy(solver) for _ in chains]
-        for done in [pool.submit(fit_chain, *work) for work in zip(chains, own, strict=True)]:
+        beside = [pool.submit(fit_chain, other, deepcopy(solver)) for other in others]
+        fit_chain(chain, solver)
+        for done in beside:
             done.result()
     return ParametricMap(
         problem.names,

@@ -157,7 +157,7 @@ def _composed(kernels: tuple[Kernel, ...], sizes: tuple[int, ...]) -> Kernel:
 
     @register_jitable
     def alone(d, y, vz, vy, p, o):
-        print_of_code  # noqa: B018
+        print_of_code  # noqa: B018  # pyright: ignore[reportUnusedExpression]
         return first(d, y, vz, vy, p, o)
 
     if len(kernels) == 1:

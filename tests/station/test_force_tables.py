@@ -12,7 +12,7 @@ from station.force_tables import force_row, force_table, map_lines
 
 
 def result(*, curve=None, maps=None) -> IntermodulationResult:
-    spectrum = MeanSpectrum(1, True, 4, np.ones(2) * 1e-9 + 0j, np.zeros(2))
+    spectrum = MeanSpectrum(1, True, 4, np.full(2, 1e-9, np.complex128), np.zeros(2))
     return IntermodulationResult(
         raw_uid="raw",
         df=200.0,
