@@ -37,8 +37,16 @@ def force_table(result: IntermodulationResult) -> RenderableType:
     rich.console.RenderableType
     """
     shown: list[RenderableType] = []
-    if result.curves:
+    if result.maps:
+        valid = sum(found.curve.verdict.ok for found in result.curves)
+        shown.append(f"{valid} of {len(result.curves)} force curves of no given form are valid")
+    elif result.curves:
         shown.append(_curve_table(result))
+        shown += [
+            f"event {found.seq_num}: {reason}"
+            for found in result.curves
+            for reason in found.curve.verdict.reasons
+        ]
     shown += [f"force field of event {field.seq_num}: {words}" for field, words in _fields(result)]
     if result.maps:
         shown.append(_map_table(result))
@@ -56,8 +64,7 @@ def _curve_table(result: IntermodulationResult) -> Table:
     table.add_column("valid")
     for found in result.curves:
         pixel = "mean" if found.pixel < 0 else str(found.pixel)
-        reasons = "; ".join(found.curve.verdict.reasons)
-        valid = "yes" if found.curve.verdict.ok else f"no: {reasons}"
+        valid = "yes" if found.curve.verdict.ok else "no"
         numbers = (f"{value:.3g}" for value in _key_figures(found))
         table.add_row(str(found.seq_num), pixel, *numbers, valid)
     return table
