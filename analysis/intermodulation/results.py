@@ -17,7 +17,6 @@ from .modes import Mode
 from .tables import MAPPED
 
 __all__ = [
-    "NAME",
     "EventField",
     "IntermodulationResult",
     "MeanSpectrum",
@@ -25,7 +24,6 @@ __all__ = [
     "result_from_documents",
 ]
 
-NAME = "intermodulation"
 _AXES = ("z", "y")
 
 
@@ -183,7 +181,7 @@ def result_from_documents(
     tables: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for name, doc in documents:
         if name == "start":
-            found = doc.get("analysis", {}).get("name") == NAME
+            found = doc.get("analysis", {}).get("name") == "intermodulation"
             raw_uid = str(doc.get("raw_uid", ""))
         elif name == "descriptor":
             streams[doc["uid"]] = doc["name"]

@@ -6,7 +6,6 @@ Apart from the router, because it loads SciPy and numba, which a station must no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..intermodulation import ForceCurve, Measurement, Mode
 from ..intermodulation.generic import reconstruct
 from ..intermodulation.models import ExponentialDamping, VdwDmt
 from ..intermodulation.parametric import PixelVerdict, fit_map
+from ..intermodulation.pixels import FreeSpectrum, mean_pixel, within_calibration
 from ..intermodulation.tables import (
     HINTS,
     comb_keys,
@@ -42,15 +42,6 @@ _NANO = 1e-9
 _THREADS = 2  # of the fits of a line; always so many, for the last digits depend on it
 
 
-@dataclass(frozen=True, eq=False)
-class _Free:
-    """The latest free spectrum: mean over its pixels, and the noise of one pixel, m."""
-
-    tones: NDArray[np.complex128]
-    noise: NDArray[np.float64]
-    pixels: int
-
-
 class ForceRun(RunAnalysis):
     """Reconstructs forces from the spectra of one run as they come."""
 
@@ -69,7 +60,7 @@ class ForceRun(RunAnalysis):
         self._curve_every = int(parameters["curve_every"])
         self._calibration = float(parameters["calibration"])
         self._progress = progress
-        self._free: _Free | None = None
+        self._free: FreeSpectrum | None = None
         self._height: float | None = None
         self._start: dict[str, float] | None = None
         self._declared: set[str] = set()
@@ -85,7 +76,7 @@ class ForceRun(RunAnalysis):
         spectra = np.asarray(reading.image)
         lifted = bool(self._value(reading, self._keys["lifted"]))
         if lifted:
-            self._free = _free(spectra)
+            self._free = FreeSpectrum.of(spectra)
         self._tell_comb(reading)
         self._tell_spectrum(reading, spectra, lifted)
         if not lifted:
@@ -131,7 +122,7 @@ class ForceRun(RunAnalysis):
         if self._is_map:
             self._line(reading, measured)
         else:
-            self._curve(reading.seq_num, -1, _mean(measured), reading.time)
+            self._curve(reading.seq_num, -1, mean_pixel(measured), reading.time)
 
     def _line(self, reading: Reading, measured: Measurement) -> None:
         row, self._lines = self._lines, self._lines + 1
@@ -141,7 +132,10 @@ class ForceRun(RunAnalysis):
         radius = _NANO * float(self._value(reading, self._keys["probe"]["radius"]))
         law = VdwDmt(radius) + ExponentialDamping(cubic=0.0)
         found = fit_map(
-            _as_calibrated(measured, self._calibration), law, start=self._start, threads=_THREADS
+            within_calibration(measured, self._calibration),
+            law,
+            start=self._start,
+            threads=_THREADS,
         )
         good = found.values[found.verdict == PixelVerdict.GOOD]
         if len(good):
@@ -166,7 +160,9 @@ class ForceRun(RunAnalysis):
             self._out.declare(stream, keys, HINTS[stream], time)
         self._out.event(stream, row, time)
 
-    def _measurement(self, reading: Reading, spectra: NDArray[Any], free: _Free) -> Measurement:
+    def _measurement(
+        self, reading: Reading, spectra: NDArray[Any], free: FreeSpectrum
+    ) -> Measurement:
         comb = self._keys["comb"]
         return Measurement(
             tones=np.asarray(self._value(reading, comb["tones"])),
@@ -193,28 +189,3 @@ class ForceRun(RunAnalysis):
         if key not in reading.data:
             raise ValueError(f"the run does not record {key}, which its start document names")
         return reading.data[key]
-
-
-def _free(spectra: NDArray[np.complex128]) -> _Free:
-    """Return mean and scatter of free spectra, shape (pixels, K)."""
-    pixels = len(spectra)
-    if pixels == 1:
-        return _Free(spectra[0], np.full(spectra.shape[1], np.nan), 1)
-    # both quadratures tell the noise: half of the complex variance each
-    noise = np.sqrt(0.5 * np.var(spectra, axis=0, ddof=1))
-    return _Free(spectra.mean(axis=0), noise, pixels)
-
-
-def _mean(measured: Measurement) -> Measurement:
-    """Return the mean of the pixels as one pixel."""
-    return replace(
-        measured,
-        engaged=measured.engaged.mean(axis=0),
-        noise=measured.noise / np.sqrt(measured.pixels),
-    )
-
-
-def _as_calibrated(measured: Measurement, part: float) -> Measurement:
-    """Return pixels whose noise has that part of the tones' change, rms over the pixels, in it."""
-    change = np.sqrt(np.mean(np.abs(measured.engaged - measured.free) ** 2, axis=0))
-    return replace(measured, noise=np.hypot(measured.noise, part * change))
