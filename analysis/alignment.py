@@ -197,8 +197,10 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     from .findings import drift_from_rows, model_from_rows, verdict_from_rows
 
     found = _Tables.read(documents)
+    if "displacement" not in found.data_keys:
+        raise ValueError("the analysis was cut short: it holds no step")
     rows = found.rows("displacement")
-    units = axis_units(found.data_keys.get("displacement", {}))
+    units = axis_units(found.data_keys["displacement"])
     result = analyse(
         steps_from_rows(rows, units), raw_uid=found.raw_uid, time=times_from_rows(rows)
     )

@@ -167,6 +167,34 @@ def report(
     typer.echo(f"{written.figure}\n{written.text}")
 
 
+@app.command(context_settings=_NUMBERS)
+@told_in_a_line
+def watch(
+    uid: Annotated[
+        str | None,
+        typer.Argument(metavar="UID", help="A run as for report; the newest, and all after it."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Of figure and page.")
+    ] = None,
+    every: Annotated[float, typer.Option(min=0.1, metavar="S", help="Between two looks.")] = 1.0,
+    show_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+    settings: SettingsFile = None,
+    data: Data = None,
+) -> None:
+    """Draw what is found in a run while it goes on; Ctrl-C ends it."""
+    from station.watching import watch as follow
+
+    def drawn(page: Path) -> None:
+        typer.echo(page)
+        if show_page:
+            typer.launch(page.as_uri())
+
+    follow(load(settings, data), uid, folder=folder, every_s=every, tell=typer.echo, drawn=drawn)
+
+
 @app.command()
 @told_in_a_line
 def console(settings: SettingsFile = None, data: Data = None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from station.force_tables import map_lines
 from station.lookup import Stored
@@ -28,12 +29,20 @@ if TYPE_CHECKING:
     from analysis.assets import AssetReader
     from analysis.closure import Closure
     from analysis.figures import Tiles
+    from analysis.figures.intermodulation import Map
 
-__all__ = ["draw_forces", "draw_mosaic", "draw_stage", "force_page", "mosaic_page", "stage_page"]
+__all__ = [
+    "force_figure",
+    "force_page",
+    "force_progress_figure",
+    "montage_figure",
+    "mosaic_page",
+    "stage_figure",
+    "stage_page",
+]
 
 _log = logging.getLogger(__name__)
 
-_DPI = 150
 # Maps in the order in which they are drawn: key, name with unit, factor from SI.
 _MAPS = (
     ("topography", "topography (nm)", 1e9),
@@ -45,10 +54,8 @@ _MAPS = (
 )
 
 
-def draw_stage(found: Stored, path: Path) -> None:
-    """Write the figure of a stage run as PNG: the one that shows what it was run for."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
+def stage_figure(found: Stored) -> Figure:
+    """Draw a stage run: the figure that shows what it was run for."""
     from analysis.figures import (
         cross_axis_figure,
         drift_figure,
@@ -58,15 +65,12 @@ def draw_stage(found: Stored, path: Path) -> None:
 
     result = found.result
     if result.drift is not None:
-        figure = drift_figure(result.drift)
-    elif result.model is not None:
-        figure = model_figure(result)
-    elif closures_of(result):
-        figure = cross_axis_figure(result, _tiles(found))
-    else:
-        figure = hysteresis_figure(result, _tiles(found))
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=_DPI)
+        return drift_figure(result.drift)
+    if result.model is not None:
+        return model_figure(result)
+    if closures_of(result):
+        return cross_axis_figure(result, _tiles(found))
+    return hysteresis_figure(result, _tiles(found))
 
 
 def stage_page(found: Stored) -> tuple[str, list[str]]:
@@ -142,10 +146,10 @@ def _drift_lines(result: HysteresisResult) -> list[str]:
     return [f"{str(result.drift).capitalize()}; brackets hold 95 %."]
 
 
-def draw_mosaic(found: Stored, path: Path) -> None:
-    """Write the figure of a mosaic as PNG, over the montage where its file is there."""
+def montage_figure(found: Stored) -> Figure:
+    """Draw a mosaic, over the montage where its file is there."""
     from analysis.montage import overview
-    from analysis.mosaic.figure import save_figure
+    from analysis.mosaic.figure import mosaic_figure
 
     image, montage = None, found.result.montage
     if montage is not None and montage.file:
@@ -156,7 +160,7 @@ def draw_mosaic(found: Stored, path: Path) -> None:
                 "the report of run %s is without the montage: %s", found.raw.uid[:8], error
             )
     matrix = _scale(found)[found.raw.start["fields"]["camera_to_stage"]]
-    save_figure(path, found.result, matrix, image)
+    return mosaic_figure(found.result, matrix, image)
 
 
 def mosaic_page(found: Stored) -> tuple[str, list[str]]:
@@ -222,23 +226,13 @@ def _tiles(found: Stored) -> Tiles | None:
     return Tiles(frames, float(scale[fields["pixel_size"]]), scale[fields["camera_to_stage"]])
 
 
-def draw_forces(found: Stored, path: Path) -> None:
-    """Write the figure of an intermodulation run as PNG: its maps, or its spectrum and forces."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = _force_figure(found)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=_DPI)
-
-
-def _force_figure(found: Stored) -> Figure:
+def force_figure(found: Stored) -> Figure:
+    """Draw an intermodulation run: its maps, its force field, or its spectrum and force."""
     from analysis.figures import intermodulation as figures
 
     result = found.result
     if result.maps:
-        (y0, y1), (x0, x1) = found.raw.start.get("extents", ((0, 1), (0, 1)))
-        maps = [figures.Map(name, result.maps[key], factor) for key, name, factor in _MAPS]
-        return figures.maps_figure(maps, (x0, x1, y0, y1))
+        return figures.maps_figure(_maps(found), _extent(found))
     if result.fields:
         forces = result.fields[0].forces
         visited = (float(forces.z[0]), float(forces.y[-1]))
@@ -248,6 +242,39 @@ def _force_figure(found: Stored) -> Figure:
         measured = result.measurement(first.seq_num, first.height)
         return figures.point_figure(measured, first.curve)
     raise ValueError("the run has no engaged spectrum to draw: bring the tip to the surface")
+
+
+def force_progress_figure(found: Stored) -> Figure:
+    """Draw an intermodulation run that goes on: the latest spectrum and force, and its maps."""
+    from analysis.figures import intermodulation as figures
+
+    result = found.result
+    if not result.curves:
+        return force_figure(found)
+    latest = result.curves[-1]
+    measured = result.measurement(latest.seq_num, latest.height)
+    if not result.maps:
+        return figures.point_figure(measured, latest.curve)
+    return figures.progress_figure(measured, latest.curve, _maps(found), _extent(found))
+
+
+def _maps(found: Stored) -> list[Map]:
+    """The maps of a run, with the rows that are still to come."""
+    from analysis.figures.intermodulation import Map
+
+    told = found.raw.start.get("shape")
+    maps = []
+    for key, name, factor in _MAPS:
+        values = found.result.maps[key]
+        missing = 0 if told is None else max(0, int(told[0]) - values.shape[0])
+        whole = np.pad(values, ((0, missing), (0, 0)), constant_values=np.nan)
+        maps.append(Map(name, whole, factor))
+    return maps
+
+
+def _extent(found: Stored) -> tuple[float, float, float, float]:
+    (y0, y1), (x0, x1) = found.raw.start.get("extents", ((0, 1), (0, 1)))
+    return (x0, x1, y0, y1)
 
 
 def force_page(found: Stored) -> tuple[str, list[str]]:

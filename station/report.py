@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from station.cli_errors import CommandError
 from station.lookup import Stored, report_folder, stored
 from station.settings import Settings
 
-__all__ = ["Report", "markdown", "write_report"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Report", "markdown", "save_figure", "write_report"]
+
+_DPI = 150
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,30 @@ def write_report(settings: Settings, name: str, figure: Path | None = None) -> R
     text = path.with_suffix(".md")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found.kind.draw(found, path)
+        save_figure(found.kind.figure(found), path)
         text.write_text(markdown(found, path.name), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"report {path} cannot be written: {error.strerror}") from error
     return Report(path, text, found)
+
+
+def save_figure(figure: Figure, path: Path, dpi: float = _DPI) -> None:
+    """Write a figure as PNG; who looks at the file sees it whole, before or after.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        The file.
+    dpi : float
+        Dots an inch.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    half = path.with_name(f".{path.name}.part")
+    figure.savefig(half, dpi=dpi, format="png")
+    half.replace(path)
 
 
 def markdown(found: Stored, figure: str) -> str:

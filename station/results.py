@@ -22,6 +22,7 @@ from station.stage_tables import (
 from station.tables import deficit_rows, deficit_table, mosaic_row, mosaic_table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import RenderableType
 
     from analysis.live import Analysis
@@ -53,8 +54,12 @@ class Kind(ABC):
         """The result for a script, JSON-able, under one name."""
 
     @abstractmethod
-    def draw(self, found: Stored, path: Path) -> None:
-        """Write the figure."""
+    def figure(self, found: Stored) -> Figure:
+        """Draw what was found; a ValueError says why there is nothing to draw."""
+
+    def progress_figure(self, found: Stored) -> Figure:
+        """Draw what is found so far in a run that goes on."""
+        return self.figure(found)
 
     @abstractmethod
     def page(self, found: Stored) -> tuple[str, list[str]]:
@@ -94,10 +99,10 @@ class _Stage(Kind):
     def row(self, result: Any) -> dict[str, Any]:
         return {"deficits": deficit_rows(result), **stage_row(result)}
 
-    def draw(self, found: Stored, path: Path) -> None:
-        from station.pages import draw_stage
+    def figure(self, found: Stored) -> Figure:
+        from station.pages import stage_figure
 
-        draw_stage(found, path)
+        return stage_figure(found)
 
     def page(self, found: Stored) -> tuple[str, list[str]]:
         from station.pages import stage_page
@@ -122,10 +127,10 @@ class _Mosaic(Kind):
     def row(self, result: Any) -> dict[str, Any]:
         return {"mosaic": mosaic_row(result)}
 
-    def draw(self, found: Stored, path: Path) -> None:
-        from station.pages import draw_mosaic
+    def figure(self, found: Stored) -> Figure:
+        from station.pages import montage_figure
 
-        draw_mosaic(found, path)
+        return montage_figure(found)
 
     def page(self, found: Stored) -> tuple[str, list[str]]:
         from station.pages import mosaic_page
@@ -150,10 +155,15 @@ class _Intermodulation(Kind):
     def row(self, result: Any) -> dict[str, Any]:
         return {"forces": force_row(result)}
 
-    def draw(self, found: Stored, path: Path) -> None:
-        from station.pages import draw_forces
+    def figure(self, found: Stored) -> Figure:
+        from station.pages import force_figure
 
-        draw_forces(found, path)
+        return force_figure(found)
+
+    def progress_figure(self, found: Stored) -> Figure:
+        from station.pages import force_progress_figure
+
+        return force_progress_figure(found)
 
     def page(self, found: Stored) -> tuple[str, list[str]]:
         from station.pages import force_page

@@ -145,6 +145,11 @@ class TestServed:
         figure, page = map(Path, written.stdout.split())
         assert figure.stat().st_size > 10_000
         assert "# Force map" in page.read_text()
+        watched = twinscope(tmp_path, "watch", uid, "-o", "watched")
+        assert watched.returncode == 0, watched.stderr
+        assert watched.stdout.endswith("success\n")
+        assert (tmp_path / "watched" / "figure.png").stat().st_size > 10_000
+        assert "force_map" in (tmp_path / "watched" / "index.html").read_text()
 
     @pytest.mark.parametrize("name", ["calibrate-probe", "force-map"])
     def test_an_estimate_runs_nothing(self, server: Any, tmp_path: Path, name: str):

@@ -9,7 +9,7 @@ from .convergence import Convergence, convergence_figure
 from .forces import Force, cross_sections_figure, force_curve_figure, force_plane_figure
 from .lateral import LateralForce, lateral_plane_figure, lateral_sections_figure
 from .maps import Map, maps_figure
-from .point import point_figure
+from .point import point_figure, progress_figure
 from .spectra import comb_figure, powers_figure, response_figure, spectrum_figure
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "maps_figure",
     "point_figure",
     "powers_figure",
+    "progress_figure",
     "response_figure",
     "spectrum_figure",
 ]

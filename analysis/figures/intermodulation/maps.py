@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ._style import letter
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
-__all__ = ["Map", "maps_figure"]
+__all__ = ["Map", "draw_maps", "maps_figure"]
 
 _COLUMNS = 3
 _CLIPPED = (1.0, 99.0)  # percentiles: single bad pixels must not take the scale
@@ -60,7 +60,19 @@ def maps_figure(maps: Sequence[Map], extent: tuple[float, float, float, float]) 
     rows = ceil(len(maps) / _COLUMNS)
     columns = min(len(maps), _COLUMNS)
     figure = Figure(figsize=(4.2 * columns, 3.7 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
+    draw_maps(figure, maps, extent, columns)
+    return figure
+
+
+def draw_maps(
+    figure: FigureBase,
+    maps: Sequence[Map],
+    extent: tuple[float, float, float, float],
+    columns: int,
+    begin: int = 0,
+) -> None:
+    """Draw maps into a figure or a part of one, lettered from number `begin` of the alphabet on."""
+    panels = figure.subplots(ceil(len(maps) / columns), columns, squeeze=False)
     for panel, shown in zip(panels.flat, maps, strict=False):
         values = shown.factor * shown.values
         finite = values[np.isfinite(values)]
@@ -74,5 +86,4 @@ def maps_figure(maps: Sequence[Map], extent: tuple[float, float, float, float]) 
         figure.colorbar(image, ax=panel, shrink=0.85)
     for panel in panels.flat[len(maps) :]:
         panel.set_axis_off()
-    letter(panels.flat, [shown.name for shown in maps])
-    return figure
+    letter(panels.flat, [shown.name for shown in maps], begin)
