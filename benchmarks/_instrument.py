@@ -24,6 +24,7 @@ __all__ = ["Bench", "PatientClock", "microscope"]
 
 # Of the instrument's time goes by whenever it is asked for: some 40 readings in a long move.
 _TICK_S = 0.05
+_PATIENCE_S = 60.0  # for an answer
 
 
 class PatientClock:
@@ -47,15 +48,21 @@ class PatientClock:
 
 
 class _CountingClient(Client):
-    """Counts what it starts."""
+    """Counts what it starts, and is as patient as the clock: no machine is too busy for it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.started: Counter[str] = Counter()
 
+    def request(self, op: str, *args: Any, **kwargs: Any) -> Any:
+        return super().request(op, *args, **{**kwargs, "deadline_s": _PATIENCE_S})
+
+    def submit(self, op: str, *args: Any, **kwargs: Any) -> Any:
+        return super().submit(op, *args, **{**kwargs, "deadline_s": _PATIENCE_S})
+
     def start(self, op: str, *args: Any, **kwargs: Any) -> Any:
         self.started[op] += 1
-        return super().start(op, *args, **kwargs)
+        return super().start(op, *args, **{**kwargs, "deadline_s": _PATIENCE_S})
 
 
 @dataclass(frozen=True)
