@@ -1,8 +1,9 @@
 """The motion to any accuracy: adaptive steps of what the force changes, ending on its kinks.
 
-It is the measure of the other engines. Steps of order 5 are taken of the amplitudes that only the
-force changes (Lawson's transformation), and tones come from the moments of the force over short
-parts of the period, so that nothing is sampled and nothing aliases.
+It is the measure of the other engines. Modes and drive turn exactly; what the force adds to them is
+integrated by Gauss quadrature along the motion, again and again until the motion fits the force.
+Tones come from the moments of the force over short parts of the period, so that nothing is sampled
+and nothing aliases.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.fft import fft
 
-from sim.cantilever._adaptive import ENDED, MOMENTS, SHRINK, SIZES, march, turns
 from sim.cantilever._bands import Listening
+from sim.cantilever._exact_flow import Swing, work
+from sim.cantilever._exact_march import ENDED, MOMENTS, Limits, Pixel, Run, march
+from sim.cantilever._exact_rule import rule
 from sim.cantilever._problem import Problem, force_response
 from sim.cantilever.model import Cantilever, Drive, Spectra, Tones, free_amplitudes
 from sim.forces import Force
 
 __all__ = ["ExactEngine"]
 
-_LARGEST = 1 / 6  # of a cycle of the highest mode or drive tone, the largest step
+_PART_OF_BIN = 1 / 4  # the largest step, whose moments in time are taken to the third: good to 1e-8
+_FIRST = 1 / 8  # of the largest step, the first one between two kinks
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class ExactEngine:
     Parameters
     ----------
     tolerance : float
-        Error of one step, as a part of the largest free deflection. The tones are good to about
-        a hundred times as much.
+        Error of one step, as a part of the largest free deflection. Of what the surface changes
+        in the tones, about as much is missed.
     settling : int
         Periods before the measured ones, from the free motion on.
     measured : int
@@ -72,78 +77,69 @@ class ExactEngine:
             When no step is small enough for the force.
         """
         problem = Problem.checked(cantilever, drive, forces, heights, tones)
-        run = _Run.of(problem, self.tolerance)
+        setup = _Setup.of(problem, self.tolerance)
         follow = march(problem.kernel)
         pixels = problem.heights.size
+        carriers, bins = len(setup.listening.carriers), setup.listening.samples
         found = [np.zeros((pixels, len(wanted)), np.complex128) for wanted in (tones.z, tones.y)]
         closest = np.empty(pixels)
-        for pixel in range(pixels):
-            amplitudes = np.zeros(len(run.listening.carriers), np.complex128)
+        x = work(carriers)
+        for number in range(pixels):
+            amplitudes = np.zeros(carriers, np.complex128)
+            pixel = setup.pixel(problem, number)
             for period in range(self.settling + self.measured):
                 before = amplitudes.copy()
-                moments = np.zeros((before.size, run.listening.samples, MOMENTS), np.complex128)
-                state, nearest, _ = follow(
-                    amplitudes, problem.heights[pixel], problem.parameters[pixel],
-                    problem.kinks[pixel], problem.period, *run.arrays, moments,
-                )  # fmt: skip
+                moments = np.zeros((carriers, bins, MOMENTS), np.complex128)
+                state, nearest, _ = follow(setup.run, pixel, x, amplitudes, moments)
                 if state != ENDED:
                     raise FloatingPointError(
-                        f"pixel {pixel}: no step is small enough for the force at the tolerance "
+                        f"pixel {number}: no step is small enough for the force at the tolerance "
                         f"{self.tolerance:g}"
                     )
                 if period == self.settling:
-                    closest[pixel] = nearest
+                    closest[number] = nearest
                 if period >= self.settling:
-                    closest[pixel] = min(closest[pixel], nearest)
-                    for axis, part in enumerate(run.tones(problem, moments, amplitudes - before)):
-                        found[axis][pixel] += part / self.measured
+                    closest[number] = min(closest[number], nearest)
+                    for axis, part in enumerate(setup.tones(problem, moments, amplitudes - before)):
+                        found[axis][number] += part / self.measured
         return problem.spectra(found[0], found[1], closest)
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Setup:
     """What the loop needs of a problem, the same for all pixels."""
 
     listening: Listening
-    sizes: NDArray[np.float64]
-    rates: NDArray[np.complex128]
-    gains: NDArray[np.float64]
-    axes: NDArray[np.int64]
-    spin: NDArray[np.complex128]
-    sway: NDArray[np.complex128]
-    sides: NDArray[np.int64]
-    tolerance: float
+    run: Run
 
     @classmethod
-    def of(cls, problem: Problem, tolerance: float) -> _Run:
+    def of(cls, problem: Problem, tolerance: float) -> _Setup:
         listening = Listening.to(problem)
         carriers = listening.carriers
         motion = np.array(free_amplitudes(problem.cantilever, problem.drive))
         sides, places = np.nonzero(motion)
-        spin = 2j * np.pi * problem.drive.df * np.array(problem.drive.tones)[places]
-        fastest = max([carrier.rate.imag for carrier in carriers[: listening.modes]])
-        fastest = max([fastest, *spin.imag])
-        scale = max(float(np.abs(motion).sum(axis=1).max()), 1e-12)
-        return cls(
-            listening,
-            _LARGEST * 2 * np.pi / fastest * SHRINK ** -np.arange(SIZES),
+        spin = 2 * np.pi * problem.drive.df * np.array(problem.drive.tones)[places]
+        swing = Swing(
             np.array([carrier.rate for carrier in carriers]),
             np.array([c.gain if c.compliance > 0 else 0.0 for c in carriers]),
             np.array([carrier.axis for carrier in carriers]),
             spin,
             motion[sides, places],
             sides,
-            tolerance * scale,
         )
+        fastest = max([*swing.rates.imag, *spin])
+        scale = max(float(np.abs(motion).sum(axis=1).max()), 1e-12)
+        bin_length = problem.period / listening.samples
+        largest = min(2 * np.pi / fastest, _PART_OF_BIN * bin_length)
+        limits = Limits(problem.period, float(largest), tolerance * scale)
+        return cls(listening, Run(swing, rule(), limits))
 
-    @property
-    def arrays(self) -> tuple[object, ...]:
-        """The arguments of the loop from `sizes` to `tolerance`."""
-        table = turns(self.sizes, self.rates, self.spin)
-        return (
-            self.sizes, table, self.rates, self.gains, self.axes, self.spin, self.sway,
-            self.sides, self.tolerance,
-        )  # fmt: skip
+    def pixel(self, problem: Problem, number: int) -> Pixel:
+        """Return what is a pixel's own."""
+        kinks = np.array([-np.inf, *np.sort(problem.kinks[number]), np.inf])
+        entries = np.full(kinks.size - 1, _FIRST * self.run.limits.largest)
+        parameters = tuple(problem.parameters[number])
+        return Pixel(problem.heights[number], parameters, kinks, entries)
 
     def tones(
         self,
@@ -158,13 +154,13 @@ class _Run:
         modes = self.listening.carriers[: self.listening.modes]
         order = np.arange(MOMENTS)
         factorials = np.cumprod(np.maximum(order, 1))
-        bins = self.listening.samples
+        spectrum = np.asarray(fft(moments, axis=1))
         for band in self.listening.bands:
             frequencies = band.frequencies(problem.drive.df)
-            turn = np.exp(-2j * np.pi * (np.outer(band.numbers, np.arange(bins)) % bins) / bins)
-            apart = self.rates[band.carrier] - 2j * np.pi * frequencies
+            apart = self.run.swing.rates[band.carrier] - 2j * np.pi * frequencies
             series = apart[:, None] ** order / factorials
-            impulse = np.sum((turn @ moments[band.carrier]) * series, axis=1)
+            places = band.numbers % moments.shape[1]
+            impulse = np.sum(spectrum[band.carrier, places] * series, axis=1)
             found[band.axis][band.places] = force_response(
                 modes, band.axis, frequencies, problem.period, impulse[:, None],
                 change[: len(modes), None],
