@@ -3,7 +3,7 @@
 A force that is linear between nodes along z, times any power of velocity or lateral deflection, is
 a sum of tents (hat functions); the tones of each tent along the motion are the columns of eq. 12 of
 Borysov et al. Near a resonance only the slow part of a signal matters: products with the carrier
-are summed in slow bins, and one small Fourier sum gives all tones of the band.
+are shared between slow instants, and one small Fourier sum gives all tones of the band.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 __all__ = ["Nodes", "groups", "tent_spectra"]
 
 _NODES = 120
-# The nodes lie closest, by a factor cosh(3) = 10, where the tip turns and forces are steep.
-_CROWDING = 3.0
+# The nodes lie closest, by a factor cosh(3.5) = 17, where the tip turns and forces are steep.
+_CROWDING = 3.5
 # Forces may reach above the rest point, as a double layer or dispersion forces do; how far,
 # in units of the depth. A tail that is cut off there comes back, mirrored, as an error below.
 _ABOVE = 1.0
 _WIDEST_BAND = 128
 _GAP = 64
-_BINS = 4096
+# Instants in the shortest beat of a band: between them the beat is taken as straight.
+_INSTANTS, _FEWEST_INSTANTS = 128, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,7 @@ class Nodes:
 
     def weights(self, z: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the interval each deflection lies in (-1 above all) and the share of its end."""
-        place = np.clip(np.searchsorted(self.z, z, side="right") - 1, 0, self.z.size - 2)
-        share = (z - self.z[place]) / (self.z[place + 1] - self.z[place])
-        return np.where(z > self.z[-1], -1, place), share
+        return _intervals(self.z, z)
 
     def value(self, nodal: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a function given at the nodes, at other deflections."""
@@ -115,31 +114,55 @@ def tent_spectra(
     ndarray of complex, shape (f, k, n)
     """
     samples = z.size
-    bins = min(_BINS, samples // 4)
-    length = samples // bins
-    middle = (np.arange(bins) * length + 0.5 * (length - 1)) / samples
     place, share = nodes.weights(z)
     found = np.zeros((len(factors), tones.size, nodes.z.size), dtype=np.complex128)
     for group in groups(tones):
         centre = int(tones[group].mean())
-        turn = np.arange(samples, dtype=np.int64) * centre % samples
-        carrier = np.exp(-2j * np.pi / samples * turn)
         offset = tones[group] - centre
-        slow = np.exp(-2j * np.pi * np.outer(offset, middle)) * (2.0 / samples)
-        slow /= np.sinc(offset * length / samples)[:, None]
-        for number, factor in enumerate(factors):
-            sums = _deposit(place, share, carrier * factor, bins, nodes.z.size)
-            found[number, group] = slow @ sums
+        wanted = max(_INSTANTS * int(np.abs(offset).max()), _FEWEST_INSTANTS)
+        instants = min(1 << (wanted - 1).bit_length(), samples // 4)
+        sums = _deposit(place, share, factors, centre, instants, nodes.z.size)
+        slow = np.exp(-2j * np.pi / instants * np.outer(offset, np.arange(instants)))
+        slow *= 2.0 / (samples * np.sinc(offset / instants) ** 2)[:, None]
+        found[:, group] = slow @ sums
     return found
 
 
 @njit(cache=True)
-def _deposit(place, share, signal, bins, count):
-    sums = np.zeros((bins, count), dtype=np.complex128)
-    length = place.size // bins
-    for i in range(place.size):
+def _intervals(edges, z):
+    """Return what `Nodes.weights` does, quickly for a signal that changes slowly."""
+    place, share = np.empty(z.size, dtype=np.int64), np.empty(z.size)
+    j, last = 0, edges.size - 2
+    for i in range(z.size):
+        while j < last and z[i] >= edges[j + 1]:
+            j += 1
+        while j > 0 and z[i] < edges[j]:
+            j -= 1
+        place[i] = -1 if z[i] > edges[-1] else j
+        share[i] = (z[i] - edges[j]) / (edges[j + 1] - edges[j])
+    return place, share
+
+
+@njit(cache=True)
+def _deposit(place, share, factors, centre, instants, count):
+    """Share signals times tents and carrier between neighbouring instants, (f, instants, count)."""
+    samples, length = place.size, place.size // instants
+    sums = np.zeros((len(factors), instants, count), dtype=np.complex128)
+    turn = np.exp(-2j * np.pi / samples * centre)
+    carrier = 1.0 / turn
+    for i in range(samples):
+        carrier *= turn
         j = place[i]
-        if j >= 0:
-            sums[i // length, j] += (1.0 - share[i]) * signal[i]
-            sums[i // length, j + 1] += share[i] * signal[i]
+        if j < 0:
+            continue
+        now = i // length
+        later = (now + 1) % instants
+        lapse = (i - now * length) / length
+        for f in range(len(factors)):
+            signal = factors[f, i] * carrier
+            begin, end = (1.0 - share[i]) * signal, share[i] * signal
+            sums[f, now, j] += (1.0 - lapse) * begin
+            sums[f, now, j + 1] += (1.0 - lapse) * end
+            sums[f, later, j] += lapse * begin
+            sums[f, later, j + 1] += lapse * end
     return sums

@@ -44,6 +44,10 @@ _JUDGED = 0.2
 # Part of the largest deflection by which the answer to the force may change the motion in a pass: a
 # force that was found where the tip hardly was may be so wrong that its answer leads far away.
 _LARGEST_CHANGE = 0.5
+# Noise limits a result if it is that part of the variance of the equations' errors, and if motion
+# that was not measured changes the force at the tones by no more than this part: a tenth of it is
+# taken to be wrong (`_PREDICTION`), and at a steep wall more may be.
+_NOISE_SHARE, _UNMEASURED = 0.5, 3e-3
 # The floor of the model's error holds a hundredth of the band's power beside each tone's own.
 _SHARED = 0.01
 
@@ -67,6 +71,8 @@ class Solved:
         The dissipative force at 0.2 of the largest velocity, N.
     hidden : Hidden
         Tones that were completed.
+    noise_limited : bool
+        Whether noise is what limits the result, rather than motion that was not measured.
     """
 
     path: Motion
@@ -77,6 +83,7 @@ class Solved:
     parts: tuple[Part, ...]
     dissipative: Part
     hidden: Hidden
+    noise_limited: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +122,8 @@ def _tents(
     gain: NDArray[np.complex128] | None = None,
 ) -> dict[int, Array]:
     powers = (0, *sorted(set(_POWERS.values())))
-    factors = np.array([(path.velocity / speed) ** power for power in powers])
+    rate = path.velocity / speed
+    factors = np.array([np.prod(power * [rate], axis=0) * np.ones_like(rate) for power in powers])
     found = tent_spectra(nodes, path.z, factors, tones)
     if gain is not None:
         found = found * gain[:, None]
@@ -189,6 +197,16 @@ def solve_curve(measurement: Measurement) -> Solved:
         parts=tuple(map(_scaled, parts, found.units())),
         dissipative=_scaled(slow, found.equations.unit),
         hidden=hidden,
+        noise_limited=_noise_limited(measurement, stage),
+    )
+
+
+def _noise_limited(measurement: Measurement, stage: _Stage) -> bool:
+    force = np.linalg.norm(stack(measurement.force()))
+    noise = 2.0 * np.sum(measurement.force_noise() ** 2)
+    return bool(
+        noise > _NOISE_SHARE * np.trace(stage.covariance)
+        and np.linalg.norm(stage.shift) < _UNMEASURED * force
     )
 
 

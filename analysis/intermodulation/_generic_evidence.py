@@ -30,6 +30,9 @@ _FLOOR, _FLOOR_RANGE = 2e-3, (2e-3, 0.2)
 _ROUNDS, _STEPS, _ITERATIONS = 8, 4, 40
 _SETTLED = 0.05
 _DRAWS = 24
+# Strengths that are hardly known make bands wider than the errors: over simulated surfaces of six
+# kinds, drawn at random, 90 % bands hold 97 % of the force, and 94 % when narrowed by this factor.
+_CAUTION = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,16 +158,17 @@ class _Evidence:
 
     def mixture(self, found: _Solution, factors: Array) -> Part:
         """Return a sum of the blocks, each times its factor."""
-        mean, prior, cross = 0.0, 0.0, 0.0
+        count = len(self.blocks[0].shapes)
+        mean, prior = np.zeros(count), np.zeros((count, count))
+        cross = np.zeros((count, self.left.size))
         for number in np.flatnonzero(factors).tolist():
             block, factor = self.blocks[number], factors[number]
             weighted = factor * block.shapes * found.variances[number]
-            mean = mean + factor * block.mean
-            prior = prior + factor * weighted @ block.shapes.T
-            cross = cross + weighted @ found.columns[number].T
-        cross = np.asarray(cross)
+            mean += factor * block.mean
+            prior += factor * weighted @ block.shapes.T
+            cross += weighted @ found.columns[number].T
         covariance = prior - cross @ cho_solve(found.factor, cross.T)
-        return Part(mean + cross @ found.solved, np.asarray(covariance))
+        return Part(mean + cross @ found.solved, covariance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +254,7 @@ def averaged(
         means = np.array([draw[number].mean for draw in draws])
         own = np.array([np.diag(draw[number].covariance) for draw in draws])
         variance = np.maximum(own, 0.0).mean(axis=0) + means.var(axis=0)
-        parts.append(Part(means.mean(axis=0), np.diag(variance)))
+        parts.append(Part(means.mean(axis=0), np.diag(_CAUTION**2 * variance)))
     return tuple(parts)
 
 

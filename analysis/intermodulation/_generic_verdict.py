@@ -22,20 +22,25 @@ UNSTABLE = "no force was found: its equations have no stable solution"
 _LARGEST_FLOOR = 0.02
 # Chance that noise alone makes a chi2 at which the model is called wrong.
 _CHANCE = 1e-4
-# Uncertainty as a part of the force, rms, beyond which the force is not known.
-_VAGUE = 0.1
-# The same for damping, whose bands are cautious: they span some three times its errors.
-_VAGUE_DAMPING = 0.4
-# The deepest part of the curve, where the tip turns. Uncertainty there, as a part of the largest
-# force, beyond which a steeper wall could hide in it: strengths learnt from the force above say
-# nothing of a wall that was touched but rarely, so the band is too narrow where it is wide.
-_DEEPEST, _UNRESOLVED = 0.02, 0.08
+# Uncertainty as a part of the force, rms, beyond which the force is not known, and of its largest
+# value in the deepest part of the curve, where the tip turns: strengths learnt from the force above
+# say nothing of a wall that was touched but rarely, and a steeper one could hide there.
+_VAGUE, _UNRESOLVED = 0.075, 0.06
+# The same where noise is all that limits the result, so that bands tell what they should.
+_VAGUE_IN_NOISE, _UNRESOLVED_IN_NOISE = 0.15, 0.25
+_DEEPEST = 0.02
+# The same as _VAGUE for damping, whose bands are cautious: they span some two times its errors.
+_VAGUE_DAMPING = 0.3
+# Part of the curve below the rest point, and what is left there of the largest conservative force
+# and of the largest damping, beyond which they go on above it: bands of tones tell a force from its
+# mirror image by its being zero there.
+_NEAR_REST, _REACHES, _DAMPING_REACHES = 0.25, 0.05, 0.2
+
+Values = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def judge(
-    estimate: Estimate,
-    conservative: tuple[NDArray[np.float64], NDArray[np.float64]],
-    dissipative: tuple[NDArray[np.float64], NDArray[np.float64]],
+    estimate: Estimate, conservative: Values, dissipative: Values, *, noise_limited: bool
 ) -> Verdict:
     """Return the verdict on a curve: of each force value and standard deviation below rest.
 
@@ -44,25 +49,45 @@ def judge(
     estimate : Estimate
     conservative, dissipative : tuple of ndarray, shape (n,)
         From the lowest deflection up, N; the latter at a velocity that is slow for this motion.
+    noise_limited : bool
+        Whether noise is what limits the result, rather than motion that was not measured.
     """
+    vague = _VAGUE_IN_NOISE if noise_limited else _VAGUE
+    unresolved = _UNRESOLVED_IN_NOISE if noise_limited else _UNRESOLVED
     against = [
         *explains(estimate),
-        *known("the conservative force", *conservative, _VAGUE),
-        *_resolved(*conservative),
+        *known("the conservative force", *conservative, vague),
+        *_resolved(*conservative, unresolved),
         *known("the damping", *dissipative, _VAGUE_DAMPING),
+        *_ended("the conservative force", conservative[0], _REACHES),
+        *_ended("the damping", dissipative[0], _DAMPING_REACHES),
     ]
     return Verdict(not against, tuple(against))
 
 
-def _resolved(value: NDArray[np.float64], deviation: NDArray[np.float64]) -> list[str]:
+def _resolved(
+    value: NDArray[np.float64], deviation: NDArray[np.float64], limit: float
+) -> list[str]:
     """Return what speaks against the force where the tip turns."""
     deepest = deviation[: max(1, round(_DEEPEST * deviation.size))].max()
     part = float(deepest / np.abs(value).max())
-    if part <= _UNRESOLVED:
+    if part <= limit:
         return []
     return [
         f"the wall is not resolved: at the lowest deflections the tones leave {part:.0%} of the "
         "largest force open; measure more tones, or less deep"
+    ]
+
+
+def _ended(what: str, value: NDArray[np.float64], limit: float) -> list[str]:
+    """Return what speaks against a force that should have ended below the rest point."""
+    largest = float(np.abs(value).max())
+    left = float(np.abs(value[-round(_NEAR_REST * value.size) :]).max())
+    if left <= limit * largest:
+        return []
+    return [
+        f"{what} reaches the rest point, where {left / largest:.0%} of it is left: the tones do "
+        "not tell what goes on above from its mirror image below; lift the tip"
     ]
 
 

@@ -1,54 +1,55 @@
 """The equations of the law that maps use, van der Waals, DMT and exponential damping, made fast.
 
 The same samples and the same sums as those of any law, but for one law in compiled arithmetic: no
-array of the samples is made but the motion, and no Fourier transform but that of the completion.
+array of the samples is made but the motion. Instead of Fourier transforms, the completed motion is
+what the measured tones tell less what the modelled force does to them, and the ringing of the
+modes after the force at each sample.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._parametric_damping import ExponentialDamping
-from ._parametric_fused_descent import covariance_of
-from ._parametric_fused_kernels import (
-    COLUMNS,
+from ._parametric_fused_descent import Equations, Scale, factorised, minimise, whitened
+from ._parametric_fused_force import Sampled, parts_of, pulses, signal_tones
+from ._parametric_fused_motion import (
     Along,
     Bands,
-    accumulate,
-    expand,
-    forces,
-    gather,
+    Resonators,
+    add_tones,
+    carried,
     motion,
+    respond,
     series,
-    stiffness,
 )
+from ._parametric_fused_noise import covariance_of, stiffness
 from ._parametric_law import Model, Prior
-from ._parametric_problem import Contact, Problem
-from ._parametric_sampling import Sampling
-from ._parametric_tones import MOMENTS, Basis, Comb, choose_samples
+from ._parametric_problem import Contact, Problem, stack_real
+from ._parametric_solver import Solution, Solver
+from ._parametric_tones import MOMENTS, Basis, Comb, Samples, Sampling, choose_samples
 from .measurement import Measurement
 from .models import VdwDmt
+from .modes import Mode
 
-__all__ = ["FusedProblem", "is_fusible"]
-
-# Columns of the kernels that the force is the sum of, each times its parameter.
-_PROPORTIONAL = [0, 1, 3, 4]
+__all__ = ["FusedProblem", "FusedSolver", "is_fusible"]
 
 
 def is_fusible(model: Model, measurement: Measurement, sampling: Sampling) -> bool:
     """Return whether a `FusedProblem` can be made: its law, along z, with sums of tones sampled."""
     kinds = tuple(type(law) for law in model.laws)
     sampled = sampling.samples > 4 * int(measurement.tones.max())
-    return kinds == (VdwDmt, ExponentialDamping) and set(measurement.axes) == {"z"} and sampled
+    ringing = all(mode.quality_factor > 0.5 for mode in measurement.modes)
+    along_z = set(measurement.axes) == {"z"}
+    return kinds == (VdwDmt, ExponentialDamping) and along_z and sampled and ringing
 
 
 @dataclass(frozen=True, eq=False)
 class _Carried(Basis):
-    """Samples turned back by each band's middle, without moments: `rows` is (groups, 2, n)."""
+    """Samples without moments: `rows` is (groups, 2, n)."""
 
     along: Along
 
@@ -59,38 +60,45 @@ class _Lattice:
     def __init__(self, comb: Comb) -> None:
         self.firsts = comb.firsts()
         turns = (comb.middles[:, None] * np.arange(comb.samples)) % comb.samples
-        angles = 2.0 * np.pi / comb.samples * turns
         # Single precision leaves 1e-15 m: half of the memory is read for each motion.
-        self.carriers = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-        groups = np.concatenate(
+        self.carriers = np.moveaxis(comb.turn.astype(np.float32)[turns], 2, 1).copy()
+        self.groups = np.concatenate(
             [np.full(own.stop - own.start, g) for g, own in enumerate(comb.groups)]
         )
-        self.bands = _bands(np.concatenate(comb.expansions), groups)
-        self._comb = comb
+        self.bands = _bands(np.concatenate(comb.expansions), self.groups)
+        self.offsets = comb.tones - comb.middles[self.groups]
+        self._shape = (comb.middles.size, comb.blocks, MOMENTS)
         self._scale = np.where(comb.tones == 0, 1.0, 2.0) / comb.samples
-        self._offsets = comb.tones - comb.middles[groups]
-        self._widest = 2 * int(np.abs(self._offsets).max())
-        span = np.arange(-self._widest, self._widest + 1)
+        widest = 2 * int(np.abs(self.offsets).max())
+        span = np.arange(-widest, widest + 1)
         # Half of a tone belongs to its frequency, half to the negative one.
         halves = comb.expansion(span, 0) * np.where(span == 0, 1.0, 0.5)[:, None]
         self.pairs = _bands(halves, np.zeros(span.size, dtype=np.int64))
 
-    def places(self, g: slice, h: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where in `pairs` the differences and the sums of two bands' tones are."""
-        one, other = self._offsets[g][:, None], self._offsets[h]
-        return one - other + self._widest, one + other + self._widest
-
     def envelopes(self, tones: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        """Return the Taylor series of each band in each block, (groups, blocks, moments)."""
-        shape = (self._comb.middles.size, self._comb.blocks, MOMENTS)
-        found = np.empty(shape, dtype=np.complex128)
-        series(self.bands, self._scale, tones, self._comb.blocks, found)
+        """Return the series of each band in each block, (groups, blocks, moments)."""
+        found = np.empty(self._shape, dtype=np.complex128)
+        series(self.bands, self._scale, tones, self._shape[1], found)
         return found
 
 
 def _bands(expansion: NDArray[np.complex128], groups: NDArray[np.int64]) -> Bands:
     real, imag = np.ascontiguousarray(expansion.real), np.ascontiguousarray(expansion.imag)
     return Bands(real, imag, groups)
+
+
+def _resonators(modes: tuple[Mode, ...], df: float, sampling: Sampling) -> Resonators:
+    """Return modes as they ring: the transform of their response, Borysov et al., eq. 7."""
+    omega = 2.0 * np.pi * np.array([mode.frequency for mode in modes])
+    quality = np.array([mode.quality_factor for mode in modes])
+    stiff = np.array([mode.spring_constant for mode in modes])
+    ringing = omega * np.sqrt(1.0 - 0.25 / quality**2)
+    rates = -0.5 * omega / quality + 1j * ringing
+    step = 1.0 / (df * sampling.samples)
+    decays = np.exp(np.outer(rates, step * np.arange(sampling.stride + 1)))
+    gains = step * omega**2 / (stiff * ringing)
+    settled = np.asarray(1.0 / (1.0 - np.exp(rates / df)), dtype=np.complex128)
+    return Resonators(rates, gains, step / 12.0 * gains * ringing, decays, settled)
 
 
 class FusedProblem(Problem):
@@ -104,85 +112,56 @@ class FusedProblem(Problem):
         assert isinstance(contact, VdwDmt)
         self.radius = contact.radius
         self._used = np.append(model.free, True)
-        self._comb = self._combs[0]
-        self._lattice = _Lattice(self._comb)
-        self._speeds = 2j * np.pi * self.df * self._comb.tones
-        # Arrays of a whole period are made once. Single precision is enough for the small part of
-        # the motion that the completion brings.
-        self._whole = np.empty(self.samples)
-        self._still, self._force = np.zeros((2, self.samples), dtype=np.float32)
-        self._correction: NDArray[Any] = np.empty(self.samples, dtype=np.float32)
-        self._speed: NDArray[Any] = np.empty(self.samples, dtype=np.float32)
-        self._unmeasured = self._answers[0].astype(np.complex64)
-        self._unmeasured[self._comb.tones] = 0.0
-        self._rates = self._rate.astype(np.complex64)
-        self._answer: NDArray[Any] = np.empty_like(self._rates)
+        self._lattice = _Lattice(self._combs[0])
+        self._rates = 2j * np.pi * self.df * self._combs[0].tones
+        self._resonators = _resonators(measurement.modes, self.df, sampling)
 
-    @property
-    def bands(self) -> Bands:
-        """What moments bring to the tones."""
-        return self._lattice.bands
-
-    # -- motion ------------------------------------------------------------------------------
+    def contact(self, engaged: NDArray[np.complex128], closest: float) -> Contact:
+        """Return the motion of an engaged spectrum, tones (K,), that were measured alone."""
+        lattice = self._lattice
+        whole = motion(lattice.envelopes(engaged), lattice.carriers, lattice.firsts)
+        lowest = float(whole.min())
+        samples = choose_samples(whole, closest - lowest, self._stride)
+        places, weights = samples.places, samples.weights
+        offsets, rows, starts = carried(places, lattice.firsts, lattice.carriers)
+        velocity = np.zeros(places.size)
+        add_tones(lattice.envelopes(self._rates * engaged), offsets, rows, starts, velocity)
+        along = Along(places, weights, whole[places], velocity, offsets, rows, starts)
+        return _contact(along)
 
     def completed(
         self,
         engaged: NDArray[np.complex128],
         contact: Contact,
         values: NDArray[np.float64],
+        tones: NDArray[np.complex128] | None = None,
     ) -> Contact:
-        """Return the motion with the model's answer at the tones that were not measured."""
-        samples = (contact.samples.places, contact.samples.weights)
-        known = self.model.values(values[:-1])
-        forces(known, self.radius, values[-1], self.along(contact), samples, self._force)
-        np.fft.rfft(self._force, out=self._answer)
-        self._answer *= self._unmeasured
-        np.fft.irfft(self._answer, self.samples, out=self._correction)
-        self._answer *= self._rates
-        np.fft.irfft(self._answer, self.samples, out=self._speed)
-        return self._corrected(engaged, values[-1], self._correction, self._speed)
+        """Return the motion with the model's answer at the tones that were not measured.
 
-    def contact(self, engaged: NDArray[np.complex128], height: float) -> Contact:
-        """Return the motion of an engaged spectrum, tones (K,), that were measured alone."""
-        return self._corrected(engaged, height, self._still, self._still)
-
-    def _corrected(
-        self,
-        engaged: NDArray[np.complex128],
-        height: float,
-        correction: NDArray[np.float32],
-        speed: NDArray[np.float32],
-    ) -> Contact:
-        lattice, whole = self._lattice, self._whole
-        motion(lattice.envelopes(engaged), lattice.carriers, lattice.firsts, correction, whole)
-        samples = choose_samples(height + whole, self._stride)
-        starts = np.searchsorted(samples.places, lattice.firsts)
-        count = samples.places.size
-        velocity, offsets = np.empty(count), np.empty(count, dtype=np.float32)
-        rows = np.empty((*lattice.carriers.shape[:2], count), dtype=np.float32)
-        gather(
-            samples.places,
-            samples.weights,
-            starts,
-            lattice.envelopes(self._speeds * engaged),
-            lattice.carriers,
-            speed,
-            velocity,
-            offsets,
-            rows,
-        )
-        z = whole[samples.places]
-        basis = _Carried(rows, starts, Along(z, velocity, offsets, rows, starts))
-        fastest = float(np.abs(velocity).max())
-        return Contact(samples, z, velocity, None, float(whole.min()), fastest, (basis,))
-
-    # -- equations ---------------------------------------------------------------------------
+        At the tones that were measured, the modes' answer is taken away again: `tones` of the
+        model's force, N, (K,), where they are known.
+        """
+        along = self.along(contact)
+        known, force = self.model.values(values[:-1]), np.empty(along.z.size)
+        pulses(known, self.radius, values[-1], along, force)
+        z, velocity = respond(force, along.places, self.samples, self._resonators)
+        tones = self.tones(contact, values) if tones is None else tones
+        rest = engaged - self.response * tones
+        for taken, signal in ((rest, z), (self._rates * rest, velocity)):
+            envelopes = self._lattice.envelopes(taken)
+            add_tones(envelopes, along.offsets, along.rows, along.starts, signal)
+        return _contact(along._replace(z=z, velocity=velocity))
 
     def along(self, contact: Contact) -> Along:
         """Return the samples of a motion as the kernels take them."""
         (basis,) = contact.bases
         assert isinstance(basis, _Carried)
         return basis.along
+
+    def sampled(self, contact: Contact) -> Sampled:
+        """Return what tells the tones of the force along a motion."""
+        cubic = bool(self.model.free[4]) or self.model.laws[1].known[1] != 0.0
+        return Sampled(self.radius, cubic, self.along(contact), self._lattice.bands)
 
     def tones(self, contact: Contact, values: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Return the model's force tones, N, (K,)."""
@@ -193,49 +172,94 @@ class FusedProblem(Problem):
     ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
         """Return the model's force tones (K,), N, and their slopes with the values (K, m + 1)."""
         known = self.model.values(values[:-1])
-        moments = np.empty((self._comb.middles.size, COLUMNS, 2, self.bands.real.shape[1]))
-        accumulate(known, self.radius, values[-1], self.along(contact), moments)
-        slopes = np.empty((COLUMNS, self.free.size), dtype=np.complex128)
-        for group, columns in enumerate(moments):
-            for (real, imag), own in zip(columns, slopes, strict=True):
-                expand(self.bands, group, real, imag, own)
-        return known[_PROPORTIONAL] @ slopes[_PROPORTIONAL], slopes[self._used].T
-
-    # -- noise -------------------------------------------------------------------------------
+        signals = signal_tones(known, values[-1], self.sampled(contact)).T
+        parts = parts_of(known, signals.shape[1])
+        return signals @ parts[:, -1], signals @ parts[:, :-1][:, self._used]
 
     def covariance(
         self, contact: Contact, values: NDArray[np.float64], force: NDArray[np.complex128]
     ) -> NDArray[np.float64]:
         """Return the lower triangle of what `Problem.covariance` returns."""
-        one, other = self._answer_to_motion(contact, values)
-        return covariance_of(one, other, 1.0 / self.response, self.noise, self.floor(force))
-
-    def _answer_to_motion(
-        self, contact: Contact, values: NDArray[np.float64]
-    ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-        lattice, groups = self._lattice, self._comb.groups
-        shape = (len(groups), len(groups), 2, 2, lattice.pairs.groups.size)
+        lattice, known = self._lattice, self.model.values(values[:-1])
+        groups = len(lattice.carriers)
+        shape = (groups, groups, 2, 2, lattice.pairs.groups.size)
         spectra = np.empty(shape, dtype=np.complex128)
-        stiffness(
-            self.model.values(values[:-1]),
-            self.radius,
-            values[-1],
-            self.along(contact),
-            contact.samples.weights,
-            lattice.pairs,
-            spectra,
+        along = self.along(contact)
+        stiffness(known, self.radius, values[-1], along, lattice.pairs, spectra)
+        comb = (lattice.groups, lattice.offsets, self._rates)
+        return covariance_of(spectra, comb, 1.0 / self.response, self.noise, self.floor(force))
+
+
+def _contact(along: Along) -> Contact:
+    return Contact(
+        Samples(along.places, along.weights),
+        along.z,
+        along.velocity,
+        None,
+        float(along.z.min()),
+        float(np.abs(along.velocity).max()),
+        (_Carried(along.rows, along.starts, along),),
+    )
+
+
+class FusedSolver(Solver):
+    """Fits of one fused problem: the passes of `Solver`, each in compiled arithmetic.
+
+    Parameters
+    ----------
+    problem : FusedProblem
+    completions : int
+        As of `Solver`.
+    """
+
+    _gains = (0.3, 1e-2)
+
+    def __init__(self, problem: FusedProblem, completions: int) -> None:
+        super().__init__(problem, completions)
+        self._fused = problem
+        linear = np.array([*(parameter.linear for parameter in problem.parameters), False])
+        relative = self._log.copy()
+        # What the force is proportional to is solved for at each step: it needs no logarithm.
+        self._log = relative & ~linear
+        # Of the fitted parameters any number will do here.
+        self._law = problem.model.values(np.ones(len(problem.parameters)))
+        self._scale = Scale(
+            np.flatnonzero(problem.model.free),
+            self._unit,
+            self._mean,
+            self._precision,
+            self._log,
+            relative,
+            self._fixed,
+            self._origin,
+            linear,
         )
-        one = np.empty((self.free.size, self.free.size), dtype=np.complex128)
-        other = np.empty_like(one)
-        for g, rows in enumerate(groups):
-            for h, columns in enumerate(groups[: g + 1]):
-                difference, total = lattice.places(rows, columns)
-                minus, plus = spectra[g, h, 0][:, difference], spectra[g, h, 1][:, total]
-                rate = self._speeds[columns]
-                one[rows, columns] = minus[0] + rate * minus[1]
-                other[rows, columns] = plus[0] - rate * plus[1]
-                # Spectra of real signals: those of h and g are the conjugates, and the same.
-                rate = self._speeds[rows]
-                one[columns, rows] = minus[0].conj().T + rate * minus[1].conj().T
-                other[columns, rows] = plus[0].T - rate * plus[1].T
-        return one, other
+
+    def _completed(self, engaged: NDArray[np.complex128], found: Solution) -> Contact:
+        tones = found.force - found.residual
+        return self._fused.completed(engaged, found.contact, found.values, tones)
+
+    def _factor(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        factorised(covariance)
+        return covariance
+
+    def _minimise(
+        self,
+        force: NDArray[np.complex128],
+        contact: Contact,
+        factor: NDArray[np.float64],
+        starts: NDArray[np.float64],
+        gain: float,
+    ) -> Solution:
+        lower = np.diag(1.0 / factor) if factor.ndim == 1 else factor
+        rows = stack_real(force)[:, None]
+        whitened(lower, rows)
+        equations = Equations(
+            self._law, self._scale, self._fused.sampled(contact), lower, rows[:, 0].copy()
+        )
+        places = np.array([self._to_scale(start) for start in starts])
+        scaled, covariance, tones, chi2, converged = minimise(places, gain, equations)
+        if not np.isfinite(chi2):
+            raise np.linalg.LinAlgError("the force is no number at the start")
+        values = self._from_scale(scaled)[0]
+        return Solution(values, covariance, chi2, force, force - tones, contact, converged)

@@ -10,6 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
@@ -221,12 +223,17 @@ class Model:
         """Whether a law acts along y."""
         return any(law.lateral for law in self.laws)
 
-    @property
+    @cached_property
     def free(self) -> NDArray[np.bool_]:
         """Which of all parameters are fitted, shape (m,)."""
-        return np.array([value is None for law in self.laws for value in law.known])
+        return np.isnan(self._known)
 
-    @property
+    @cached_property
+    def _known(self) -> NDArray[np.float64]:
+        """All parameters, NaN where fitted, shape (m,)."""
+        return np.array([np.nan if v is None else v for law in self.laws for v in law.known])
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The fitted parameters; a name that two laws share has the law's before it."""
         every = [(law, parameter) for law in self.laws for parameter in law.catalogue]
@@ -241,16 +248,17 @@ class Model:
 
     def values(self, fitted: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return all parameters, shape (m,), with the fitted ones as given."""
-        known = np.array([np.nan if v is None else v for law in self.laws for v in law.known])
-        known[self.free] = fitted
-        return known
+        values = self._known.copy()
+        values[self.free] = fitted
+        return values
 
     def force(
         self, fitted: Sequence[float] | NDArray[np.float64], state: State
     ) -> NDArray[np.float64]:
         """Return the force, N, shape (axes, n), for values of the fitted parameters."""
         parts = zip(self.laws, self._split(self.values(fitted)), strict=True)
-        return np.sum([law.force(values, state) for law, values in parts], axis=0)
+        first, *others = [law.force(values, state) for law, values in parts]
+        return sum(others, first)
 
     def slopes(self, fitted: Sequence[float] | NDArray[np.float64], state: State) -> Slopes:
         """Return the force and its slopes, those of the fitted parameters only."""
@@ -260,7 +268,10 @@ class Model:
         return replace(total, parameters=total.parameters[self.free])
 
     def _split(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        return np.split(values, np.cumsum([len(law.known) for law in self.laws])[:-1])
+        ends = accumulate(len(law.catalogue) for law in self.laws)
+        return [
+            values[end - len(law.catalogue) : end] for law, end in zip(self.laws, ends, strict=True)
+        ]
 
 
 def _snake(law: Law) -> str:

@@ -1,9 +1,13 @@
-"""A parametric fit of each pixel of a map, from its neighbour's result."""
+"""A parametric fit of each pixel of a map, from its neighbours' results.
+
+Between materials the parameters jump, and a start from the wrong one can end in a minimum of its
+own: a pixel starts from the best of some, and once more from other pixels' results if it fails.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -15,10 +19,14 @@ from ._parametric_result import describes
 from ._parametric_solver import Solution, Solver
 from .measurement import Measurement
 
-__all__ = ["ParametricMap", "PixelVerdict", "fit_pixels"]
+__all__ = ["ParametricMap", "PixelVerdict", "Starts", "fit_pixels"]
 
 # Deflections at which the largest attraction is looked for.
 _POINTS = 257
+# Pixels that are fitted one after the other, whatever the number of threads.
+_CHAIN = 32
+# Good pixels, spread over the map, from which others begin anew.
+_OTHERS = 12
 
 
 class PixelVerdict(IntEnum):
@@ -42,6 +50,8 @@ class ParametricMap:
     units : tuple of str
     values, deviations : ndarray, shape (pixels, m + 1)
         And their standard deviations, SI.
+    closest : ndarray, shape (pixels,)
+        Closest approach of the tip to the surface, m; negative in contact.
     adhesion, adhesion_deviation : ndarray, shape (pixels,)
         Largest attraction at rest along the visited deflections, N, positive.
     chi2 : ndarray, shape (pixels,)
@@ -57,6 +67,7 @@ class ParametricMap:
     units: tuple[str, ...]
     values: NDArray[np.float64]
     deviations: NDArray[np.float64]
+    closest: NDArray[np.float64]
     adhesion: NDArray[np.float64]
     adhesion_deviation: NDArray[np.float64]
     chi2: NDArray[np.float64]
@@ -76,13 +87,38 @@ class ParametricMap:
             raise ValueError(f"there is no parameter {name!r}: choose of {', '.join(self.names)}")
         return self.values[:, self.names.index(name)]
 
+    def starts(self) -> NDArray[np.float64]:
+        """Return where fits of similar pixels start, shape (pixels, m + 1); NaN if not good."""
+        return np.array([self.start(i) for i in range(len(self.values))])
+
+    def start(self, pixel: int | np.intp) -> NDArray[np.float64]:
+        """Return where fits of pixels like one start, shape (m + 1,); NaN if it is not good."""
+        good = self.verdict[pixel] == PixelVerdict.GOOD
+        return np.append(self.values[pixel, :-1], self.closest[pixel]) * (1.0 if good else np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """Where the fits of a map may start, as `Solver.fit` takes it; NaN where there is none.
+
+    Parameters
+    ----------
+    first : ndarray, shape (m + 1,)
+        For any pixel.
+    beside : ndarray, shape (pixels, m + 1)
+        For each, told by another line.
+    """
+
+    first: NDArray[np.float64]
+    beside: NDArray[np.float64]
+
 
 def fit_pixels(
     measurement: Measurement,
     solver: Solver,
     touched: NDArray[np.bool_],
     missing: NDArray[np.bool_],
-    first: NDArray[np.float64] | None,
+    starts: Starts,
     threads: int = 1,
 ) -> ParametricMap:
     """Fit all pixels.
@@ -93,80 +129,79 @@ def fit_pixels(
     solver : Solver
     touched, missing : ndarray of bool, shape (pixels,)
         Which pixels are fitted, and which were not measured.
-    first : ndarray, shape (m + 1,), or None
-        Where the first pixel and those with a failing neighbour start; None if none is touched.
+    starts : Starts
+        One at least, if a pixel is touched.
     threads : int
-        Each fits its part of the pixels, one after the other.
     """
-    problem = solver.problem
     spectra = np.atleast_2d(measurement.engaged)
-    count, size = len(spectra), len(problem.names)
-    values, deviations = np.full((2, count, size), np.nan)
-    adhesion, adhesion_deviation, chi2, misfit = np.full((4, count), np.nan)
-    verdict = np.full(count, int(PixelVerdict.NOT_TOUCHED))
-    verdict[missing] = PixelVerdict.MISSING
+    found = _empty_map(solver, touched, missing)
 
-    def fit_chain(chain: NDArray[np.intp], solver: Solver) -> None:
-        start = first
+    def fit_chain(chain: NDArray[np.intp]) -> None:
+        near = starts.first
         for i in chain:
-            assert first is not None
-            assert start is not None
-            starts = (first,) if start is first else (start, first)
-            solution, good = _from_starts(solver, spectra[i], starts)
-            if solution is None:
-                verdict[i] = PixelVerdict.NOT_CONVERGED
-                continue
-            scale = 1.0
-            if problem.noise.any():
-                chi2[i] = solution.chi2
-            else:
-                scale = solution.chi2 / solver.degrees_of_freedom
-            covariance = scale * solution.covariance
-            values[i], deviations[i] = solution.values, np.sqrt(np.diag(covariance))
-            misfit[i] = np.linalg.norm(solution.residual) / np.linalg.norm(solution.force)
-            adhesion[i], adhesion_deviation[i] = _adhesion(problem, solution, covariance)
-            described = describes(float(chi2[i]), solver.degrees_of_freedom, float(misfit[i]))
-            verdict[i] = _code(solution, described)
-            start = solution.first if good else first
+            _fit_pixel(found, solver, i, spectra[i], (near, starts.beside[i]))
+            if found.verdict[i] == PixelVerdict.GOOD:
+                near = found.start(i)
 
-    chain, *others = np.array_split(np.flatnonzero(touched), threads)
+    def fit_anew(i: np.intp) -> None:
+        _fit_pixel(found, solver, i, spectra[i], others)
+
+    places = np.flatnonzero(touched)
+    chains = [places[first : first + _CHAIN] for first in range(0, places.size, _CHAIN)]
     with ThreadPoolExecutor(threads) as pool:
-        # a solver works in place: each thread has one of its own
-        beside = [pool.submit(fit_chain, other, deepcopy(solver)) for other in others]
-        fit_chain(chain, solver)
-        for done in beside:
-            done.result()
+        list(pool.map(fit_chain, chains))
+        known = np.vstack([starts.first, starts.beside, found.starts()])
+        known = known[np.isfinite(known[:, 0])]
+        others = known[:: max(1, -(-len(known) // _OTHERS))]
+        list(pool.map(fit_anew, np.flatnonzero(touched & (found.verdict != PixelVerdict.GOOD))))
+    return found
+
+
+def _empty_map(
+    solver: Solver, touched: NDArray[np.bool_], missing: NDArray[np.bool_]
+) -> ParametricMap:
+    problem, count = solver.problem, touched.size
+    verdict = np.where(touched, PixelVerdict.NOT_CONVERGED, PixelVerdict.NOT_TOUCHED)
+    units = (*(parameter.unit for parameter in problem.parameters), "m")
     return ParametricMap(
         problem.names,
-        (*(parameter.unit for parameter in problem.parameters), "m"),
-        values,
-        deviations,
-        adhesion,
-        adhesion_deviation,
-        chi2,
-        solver.degrees_of_freedom,
-        misfit,
-        verdict,
+        units,
+        *np.full((2, count, len(units)), np.nan),
+        *np.full((4, count), np.nan),
+        degrees_of_freedom=solver.degrees_of_freedom,
+        misfit=np.full(count, np.nan),
+        verdict=np.where(missing, PixelVerdict.MISSING, verdict).astype(np.int64),
     )
 
 
-def _from_starts(
-    solver: Solver, spectrum: NDArray[np.complex128], starts: tuple[NDArray[np.float64], ...]
-) -> tuple[Solution | None, bool]:
-    """Return the best fit, and whether it is good; later starts are tried while none is."""
-    best = None
-    for start in starts:
-        try:
-            found = solver.fit(spectrum, start)
-        except np.linalg.LinAlgError:
-            continue
-        misfit = float(np.linalg.norm(found.residual) / np.linalg.norm(found.force))
-        chi2 = found.chi2 if solver.problem.noise.any() else np.nan
-        if found.converged and describes(chi2, solver.degrees_of_freedom, misfit):
-            return found, True
-        if best is None or found.chi2 < best.chi2:
-            best = found
-    return best, False
+def _fit_pixel(
+    found: ParametricMap,
+    solver: Solver,
+    pixel: np.intp,
+    spectrum: NDArray[np.complex128],
+    starts: Iterable[NDArray[np.float64]],
+) -> None:
+    """Fit one pixel from the best of its starts, and write it down if it is better than before."""
+    known = [start for start in starts if np.isfinite(start).all()]
+    if not known:
+        return
+    try:
+        solution = solver.fit(spectrum, *known)
+    except np.linalg.LinAlgError:
+        return
+    problem, freedom = solver.problem, solver.degrees_of_freedom
+    noisy = bool(problem.noise.any())
+    misfit = float(np.linalg.norm(solution.residual) / np.linalg.norm(solution.force))
+    if misfit >= found.misfit[pixel]:
+        return
+    covariance = solution.covariance * (1.0 if noisy else solution.chi2 / freedom)
+    chi2 = solution.chi2 if noisy else np.nan
+    found.values[pixel], found.chi2[pixel], found.misfit[pixel] = solution.values, chi2, misfit
+    found.deviations[pixel] = np.sqrt(np.diag(covariance))
+    found.closest[pixel] = solution.start[-1]
+    adhesion = _adhesion(problem, solution, covariance)
+    found.adhesion[pixel], found.adhesion_deviation[pixel] = adhesion
+    found.verdict[pixel] = _code(solution, describes(chi2, freedom, misfit))
 
 
 def _code(solution: Solution, described: bool) -> PixelVerdict:
@@ -179,9 +214,10 @@ def _adhesion(
     problem: Problem, solution: Solution, covariance: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Return the largest attraction at rest and its standard deviation, N."""
-    z = np.linspace(solution.contact.lowest, 0.0, _POINTS)
-    force = problem.at_rest(solution.values, z).force[0]
+    model, fitted, height = problem.model, solution.values[:-1], solution.values[-1]
+    distance = height + np.linspace(solution.contact.lowest, 0.0, _POINTS)
+    force = model.force(fitted, problem.rest(distance))[0]
     lowest = int(np.argmin(force))
-    slopes = problem.at_rest(solution.values, z[lowest : lowest + 1])
+    slopes = model.slopes(fitted, problem.rest(distance[lowest : lowest + 1]))
     column = np.append(slopes.parameters[:, 0, 0], slopes.distance[0, 0])
     return float(-force[lowest]), float(np.sqrt(max(column @ covariance @ column, 0.0)))

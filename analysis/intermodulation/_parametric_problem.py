@@ -9,14 +9,14 @@ the slope of the force's tones with those of the motion, their covariance is A d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, linalg
 
 from ._parametric_law import Model, Prior, Slopes, State
-from ._parametric_sampling import Sampling
-from ._parametric_tones import Basis, Comb, Samples, choose_samples
+from ._parametric_tones import Basis, Comb, Samples, Sampling, choose_samples
 from .measurement import Measurement, MeasurementError
 from .modes import response
 
@@ -89,19 +89,30 @@ class Problem:
             raise MeasurementError("no tone along z is measured: a force needs the deflection")
         self._own = [measurement.on_axis(axis) for axis in self.axes]
         self._combs = [Comb(measurement.tones[own], samples) for own in self._own]
-        frequencies = self.df * np.arange(samples // 2 + 1)
-        self._answers = [response(measurement.modes, frequencies, axis) for axis in self.axes]
+        self._modes = measurement.modes
         self.response = np.empty(measurement.tones.size, dtype=np.complex128)
-        for own, comb, answer in zip(self._own, self._combs, self._answers, strict=True):
-            self.response[own] = answer[comb.tones]
-        self._rate = 2j * np.pi * frequencies
+        for own, axis in zip(self._own, self.axes, strict=True):
+            self.response[own] = measurement.response(axis)
+
+    @cached_property
+    def _rate(self) -> NDArray[np.complex128]:
+        return np.asarray(2j * np.pi * self.df * np.arange(self.samples // 2 + 1), np.complex128)
+
+    @cached_property
+    def _answers(self) -> list[NDArray[np.complex128]]:
+        """Response of the cantilever at all tones along each axis, m/N."""
+        frequencies = self.df * np.arange(self.samples // 2 + 1)
+        return [response(self._modes, frequencies, axis) for axis in self.axes]
 
     # -- motion ------------------------------------------------------------------------------
 
-    def contact(self, engaged: NDArray[np.complex128], height: float) -> Contact:
-        """Return the motion of an engaged spectrum, tones (K,), that were measured alone."""
+    def contact(self, engaged: NDArray[np.complex128], closest: float) -> Contact:
+        """Return the motion of an engaged spectrum, tones (K,), that were measured alone.
+
+        The tip comes about as near to the surface as `closest`, m.
+        """
         empty = [np.zeros(self.samples // 2 + 1, dtype=np.complex128) for _ in self.axes]
-        return self._along(engaged, empty, height)
+        return self._along(engaged, empty, closest)
 
     def completed(
         self,
@@ -115,13 +126,13 @@ class Problem:
             self._spectrum(column, contact.samples) * answer
             for column, answer in zip(force, self._answers, strict=True)
         ]
-        return self._along(engaged, answers, values[-1])
+        return self._along(engaged, answers, values[-1] + contact.lowest)
 
     def _along(
         self,
         engaged: NDArray[np.complex128],
         spectra: list[NDArray[np.complex128]],
-        height: float,
+        closest: float,
     ) -> Contact:
         for own, comb, spectrum in zip(self._own, self._combs, spectra, strict=True):
             spectrum[comb.tones] = engaged[own]
@@ -129,14 +140,15 @@ class Problem:
         velocity = self._signal(spectra[0] * self._rate)
         if len(spectra) > 1:
             y = self._signal(spectra[1])
-        samples = choose_samples(height + z, self._stride)
+        lowest = float(z.min())
+        samples = choose_samples(z, closest - lowest, self._stride)
         places = samples.places
         return Contact(
             samples,
             z[places],
             velocity[places],
             None if y is None else y[places],
-            float(z.min()),
+            lowest,
             float(np.abs(velocity).max()),
             tuple(comb.basis(samples) for comb in self._combs),
         )
@@ -164,11 +176,10 @@ class Problem:
         """Return the model's force along a motion and its slopes; values end with the height."""
         return self.model.slopes(values[:-1], self._state(contact, values[-1]))
 
-    def at_rest(self, values: NDArray[np.float64], z: NDArray[np.float64]) -> Slopes:
-        """Return the force on a tip that rests at deflections z, with its slopes."""
-        rest = np.zeros_like(z)
-        lateral = rest if len(self.axes) > 1 else None
-        return self.model.slopes(values[:-1], State(values[-1] + z, rest, lateral))
+    def rest(self, distance: NDArray[np.float64]) -> State:
+        """Return the state of a tip that rests at distances from the surface, m."""
+        still = np.zeros_like(distance)
+        return State(distance, still, still if len(self.axes) > 1 else None)
 
     def tones(self, contact: Contact, values: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Return the model's force tones, N, (K,)."""

@@ -7,8 +7,8 @@ non-negative least squares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -19,10 +19,9 @@ from ._parametric_problem import Contact, Problem, stack_real, whiten
 
 __all__ = ["Solution", "Solver"]
 
-# A fit has converged when a step would lower chi2 by less than the first, three hundredths of a
-# standard deviation, or than the second and does not: samples that cross the kink of a contact make
-# the slopes jump. The last is for a fit that serves the completion only.
-_GAIN, _RUGGED, _COARSE_GAIN = 1e-3, 1e-2, 0.1
+# A step that fails ends a fit where it promised less than this: samples that cross the kink of a
+# contact make the slopes jump.
+_RUGGED = 1e-2
 _ITERATIONS = 60
 # Least damping, on the scale of a unit diagonal: adhesion, a0 and height are nearly degenerate, and
 # more would crawl along their valley.
@@ -54,9 +53,6 @@ class Solution:
     contact : Contact
         The motion of the last pass.
     converged : bool
-    first : ndarray, shape (m + 1,)
-        Values after the first pass, from which a similar fit starts best: its motion was not
-        completed, either.
     """
 
     values: NDArray[np.float64]
@@ -66,7 +62,14 @@ class Solution:
     residual: NDArray[np.complex128]
     contact: Contact
     converged: bool
-    first: NDArray[np.float64]
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Where a similar fit starts: the values, with the closest approach for the height.
+
+        A softer or higher surface moves the tip up, while it comes about as near as before.
+        """
+        return np.append(self.values[:-1], self.values[-1] + self.contact.lowest)
 
 
 class Solver:
@@ -78,6 +81,10 @@ class Solver:
     completions : int
         How often the motion is completed with the model's answer after the first fit.
     """
+
+    # A fit has converged when a step would lower chi2 by less than this, three hundredths of a
+    # standard deviation; the first is for a fit that serves the completion only.
+    _gains = (0.1, 1e-3)
 
     def __init__(self, problem: Problem, completions: int) -> None:
         self.problem, self.completions = problem, completions
@@ -105,38 +112,51 @@ class Solver:
         equations = 2 * self.problem.free.size + np.count_nonzero(self._precision)
         return int(equations - np.count_nonzero(~self._fixed))
 
-    def fit(self, engaged: NDArray[np.complex128], start: NDArray[np.float64]) -> Solution:
-        """Return the fit of one spectrum from a start, values with the height last (m + 1,).
+    def fit(self, engaged: NDArray[np.complex128], *starts: NDArray[np.float64]) -> Solution:
+        """Return the fit of one spectrum from the best of some starts.
+
+        Parameters
+        ----------
+        engaged : ndarray of complex, shape (K,)
+        *starts : ndarray, shape (m + 1,)
+            Parameters and the closest approach of the tip to the surface, m.
 
         Raises
         ------
         numpy.linalg.LinAlgError
-            If the force along the motion is no number at the start.
+            If the force along the motion is no number at any start.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             # A step too far may leave what a law can evaluate: it is then taken back.
-            return self._fit(engaged, start)
+            return self._fit(engaged, starts)
 
-    def _fit(self, engaged: NDArray[np.complex128], start: NDArray[np.float64]) -> Solution:
+    def _fit(
+        self, engaged: NDArray[np.complex128], starts: Sequence[NDArray[np.float64]]
+    ) -> Solution:
         problem = self.problem
         force = problem.force(engaged)
-        start = np.where(self._fixed, self._mean, start)
-        contact = problem.contact(engaged, start[-1])
+        contact = problem.contact(engaged, starts[0][-1])
+        places = np.array(starts)
+        places[:, -1] -= contact.lowest
+        places = np.where(self._fixed, self._mean, places)
+        coarse, fine = self._gains
         factor = problem.plain_whitening(force)
         # The first pass serves the completion and the weights: a tenth of a deviation is enough.
-        solution = self._minimise(force, contact, factor, start, _COARSE_GAIN)
-        first = solution.values
+        solution = self._minimise(force, contact, factor, places, coarse)
         for turn in range(max(1, self.completions)):
             values = solution.values
             if self.completions:
-                contact = problem.completed(engaged, contact, values)
+                contact = self._completed(engaged, solution)
             if problem.noise.any():
                 factor = self._factor(problem.covariance(contact, values, force))
             last = turn + 1 >= self.completions
             solution = self._minimise(
-                force, contact, factor, values, _GAIN if last else _COARSE_GAIN
+                force, contact, factor, values[None], fine if last else coarse
             )
-        return replace(solution, first=first)
+        return solution
+
+    def _completed(self, engaged: NDArray[np.complex128], found: Solution) -> Contact:
+        return self.problem.completed(engaged, found.contact, found.values)
 
     def _factor(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a lower Cholesky factor."""
@@ -147,11 +167,17 @@ class Solver:
         force: NDArray[np.complex128],
         contact: Contact,
         factor: NDArray[np.float64],
-        start: NDArray[np.float64],
+        starts: NDArray[np.float64],
         gain: float,
     ) -> Solution:
-        """Return the minimum of chi2 along one motion and with one weighting."""
-        scaled, damping = self._to_scale(start), _DAMPING
+        """Return the minimum of chi2 along one motion and with one weighting.
+
+        The descent begins with the best of the starts, values with the height last, (c, m + 1).
+        """
+        places = [self._to_scale(start) for start in starts]
+        trials = [self._rows(force, contact, factor, place) for place in places]
+        costs = [float(trial @ trial) for trial in trials]
+        scaled, damping = places[int(np.argmin(np.nan_to_num(costs, nan=np.inf)))], _DAMPING
         rows, jacobian = self._linearised(force, contact, factor, scaled)
         chi2, current, converged = rows @ rows, True, False
         if not np.isfinite(chi2):
@@ -222,7 +248,6 @@ class Solver:
             force - tones,
             contact,
             converged,
-            values,
         )
 
     def _rows(
@@ -290,29 +315,30 @@ class Solver:
     # -- start -------------------------------------------------------------------------------
 
     def starts(self, engaged: NDArray[np.complex128], count: int) -> list[NDArray[np.float64]]:
-        """Return the best places to start from, best first, values with the height last."""
+        """Return the best places to start from, best first, as `fit` takes them."""
         force = self.problem.force(engaged)
         factor = self.problem.plain_whitening(force)
         lowest = self.problem.contact(engaged, 0.0).lowest
         found = []
-        for height in self._heights(lowest):
-            contact = self.problem.contact(engaged, height)
-            for values in self._grid(height):
+        for closest in self._approaches(lowest):
+            contact = self.problem.contact(engaged, closest)
+            for values in self._grid(closest - lowest):
                 cost, start = self._linear_part(force, contact, factor, values)
                 if np.isfinite(cost):
-                    found.append((cost, start))
+                    found.append((cost, np.append(start[:-1], closest)))
         found.sort(key=lambda pair: pair[0])
         return [start for _, start in found[:count]]
 
-    def _heights(self, lowest: float) -> list[float]:
+    def _approaches(self, lowest: float) -> list[float]:
+        """Return closest approaches to try, m, those that the height is known to allow."""
+        expected = self._mean[-1] + lowest
         if self._fixed[-1]:
-            return [self._mean[-1]]
-        heights = [closest - lowest for closest in _CLOSEST_M]
+            return [expected]
         if self._precision[-1]:
             width = 1.0 / self._precision[-1]
-            near = [h for h in heights if abs(h - self._mean[-1]) <= 3.0 * width]
-            return near or [self._mean[-1]]
-        return heights
+            near = [closest for closest in _CLOSEST_M if abs(closest - expected) <= 3.0 * width]
+            return near or [expected]
+        return list(_CLOSEST_M)
 
     def _grid(self, height: float) -> Iterator[NDArray[np.float64]]:
         """Yield values with the parameters that the force is proportional to at zero."""

@@ -82,6 +82,7 @@ def _curve(solved: Solved) -> ForceCurve:
         found["damping" if name in ("positive", "free") else name] = _values(solved, part, z)
     (force, spread), (damping, damping_spread) = found["conservative"], found["damping"]
     cubic, cubic_spread = found.get("cubic", (None, None))
+    slow = _values(solved, solved.dissipative, z)
     return ForceCurve(
         z=z,
         conservative=force,
@@ -90,7 +91,7 @@ def _curve(solved: Solved) -> ForceCurve:
         bands=Bands(spread, damping_spread, cubic_spread),
         chi2=solved.estimate.chi2,
         degrees_of_freedom=round(solved.estimate.freedom),
-        verdict=judge(solved.estimate, (force, spread), _values(solved, solved.dissipative, z)),
+        verdict=judge(solved.estimate, (force, spread), slow, noise_limited=solved.noise_limited),
     )
 
 

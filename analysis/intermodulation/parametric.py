@@ -9,19 +9,19 @@ nearly degenerate, so that a prior decides between them; forces against deflecti
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._parametric_fused import FusedProblem, is_fusible
-from ._parametric_fused_solver import FusedSolver
+from ._parametric_fused import FusedProblem, FusedSolver, is_fusible
 from ._parametric_law import Law, Model, Prior
-from ._parametric_map import ParametricMap, PixelVerdict, fit_pixels
+from ._parametric_map import ParametricMap, PixelVerdict, Starts, fit_pixels
 from ._parametric_problem import HEIGHT, Problem
 from ._parametric_result import Estimate, ParametricFit, result_of
-from ._parametric_sampling import Sampling, power_of_two
 from ._parametric_solver import Solution, Solver
+from ._parametric_tones import Sampling, power_of_two
 from .measurement import Measurement, MeasurementError, touched
 
 __all__ = [
@@ -99,28 +99,32 @@ def fit_map(
     model: Law | Model,
     *,
     start: Mapping[str, float] | None = None,
+    before: ParametricMap | None = None,
     priors: Mapping[str, Prior] | None = None,
     completions: int = 1,
     sampling: Sampling | None = None,
     missing: ArrayLike | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> ParametricMap:
     """Fit a force law to each pixel of a map.
 
-    Each pixel starts from the last good one and begins
-    anew from the map's start where that fails. Pixels that cannot be fitted are marked.
+    Each pixel starts where the tones are described best: as the pixel beside it, as the same pixel
+    of the line before, or as the map's start. Where that does not end well it begins anew from
+    other good pixels of the map. Pixels that cannot be fitted are marked.
 
     Parameters
     ----------
     measurement : Measurement
         Engaged tones (pixels, K).
     model, start, priors, completions, sampling
-        As of `fit`; by default the start is the fit of the pixel whose tones change by the median.
+        As of `fit`; by default the start is the fit of the pixel whose tones change by the median,
+        if there is no line before.
+    before : ParametricMap, optional
+        The same law fitted to as many pixels beside these: the line before.
     missing : array_like of bool, shape (pixels,), optional
         Pixels that were not measured, whose spectra are not looked at.
-    threads : int
-        Into so many parts the pixels are divided; the last digits depend on it, as each part begins
-        from the map's start.
+    threads : int, optional
+        As many as there are cores by default; the result does not depend on it.
 
     Returns
     -------
@@ -131,24 +135,39 @@ def fit_map(
     MeasurementError
         If there are too few tones.
     ValueError
-        If a prior or a start is not one of the model's, or `missing` has another shape.
+        If a prior or a start is not one of the model's, or `missing` or `before` is not of these
+        pixels.
     """
     prepared = _prepared(measurement, model, priors, completions)
     contact = np.atleast_1d(touched(measurement))
     absent = np.zeros(contact.size, bool) if missing is None else np.asarray(missing, dtype=bool)
     if absent.shape != contact.shape:
         raise ValueError(f"missing has shape {absent.shape}: {contact.shape} is wanted")
-    if threads < 1:
+    if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}: 1 or more is allowed")
     contact &= ~absent
     typical = measurement.pixel(_middle(measurement, contact))
     solver = _map_solver(typical, *prepared, completions, sampling)
-    first = None
+    beside = np.full((contact.size, len(solver.problem.names)), np.nan)
+    if before is not None:
+        beside = _beside(before, solver.problem, contact.size)
+    first = np.full(beside.shape[1], np.nan)
     if start is not None:
-        first = _start(solver.problem, start)
-    elif contact.any():
-        first = _best(typical, solver, None).first
-    return fit_pixels(measurement, solver, contact, absent, first, threads)
+        first = _start(solver.problem, typical, start)
+    elif contact.any() and not np.isfinite(beside).any():
+        first = _best(typical, solver, None).start
+    return fit_pixels(
+        measurement, solver, contact, absent, Starts(first, beside), threads or os.cpu_count() or 1
+    )
+
+
+def _beside(before: ParametricMap, problem: Problem, pixels: int) -> NDArray[np.float64]:
+    if before.names != problem.names or len(before.values) != pixels:
+        raise ValueError(
+            f"the map before has {len(before.values)} pixels of {', '.join(before.names)}: "
+            f"{pixels} of {', '.join(problem.names)} are wanted"
+        )
+    return before.starts()
 
 
 def _middle(measurement: Measurement, contact: NDArray[np.bool_]) -> int:
@@ -231,7 +250,7 @@ def _best(measurement: Measurement, solver: Solver, start: Mapping[str, float] |
         )
         places = Solver(coarse, 0).starts(measurement.engaged, _STARTS)
     else:
-        places = [_start(solver.problem, start)]
+        places = [_start(solver.problem, measurement, start)]
     found = []
     for place in places:
         try:
@@ -247,11 +266,15 @@ def _sampling(measurement: Measurement, fineness: tuple[int, int]) -> Sampling:
     return power_of_two(int(measurement.tones.max()), *fineness)
 
 
-def _start(problem: Problem, start: Mapping[str, float]) -> NDArray[np.float64]:
+def _start(
+    problem: Problem, measurement: Measurement, start: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """Return a start of one pixel as `Solver.fit` takes it, with the closest approach."""
     if set(start) != set(problem.names):
         raise ValueError(f"a start of {sorted(start)} is given: {sorted(problem.names)} are wanted")
     values = np.array([float(start[name]) for name in problem.names])
     for parameter, value in zip(problem.parameters, values[:-1], strict=True):
         if not math.isfinite(value) or (parameter.logarithmic and value <= 0.0):
             raise ValueError(f"the start of {parameter.name} is {value}: it must be positive")
+    values[-1] += problem.contact(measurement.engaged, 0.0).lowest
     return values

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..intermodulation import ForceCurve, Measurement, Mode
 from ..intermodulation.generic import reconstruct
 from ..intermodulation.models import ExponentialDamping, VdwDmt
-from ..intermodulation.parametric import PixelVerdict, fit_map
+from ..intermodulation.parametric import ParametricMap, PixelVerdict, fit_map
 from ..intermodulation.pixels import FreeSpectrum, mean_pixel, within_calibration
 from ..intermodulation.tables import (
     HINTS,
@@ -39,7 +39,6 @@ _AXES = ("z", "y")
 _POINTS = 201  # of a force curve: a tenth of a nm over 20 nm
 _FIELD = (101, 31)  # points along z and y of a force field
 _NANO = 1e-9
-_THREADS = 2  # of the fits of a line; always so many, for the last digits depend on it
 
 
 class ForceRun(RunAnalysis):
@@ -62,7 +61,7 @@ class ForceRun(RunAnalysis):
         self._progress = progress
         self._free: FreeSpectrum | None = None
         self._height: float | None = None
-        self._start: dict[str, float] | None = None
+        self._before: ParametricMap | None = None
         self._declared: set[str] = set()
         self._seen = self._lines = 0
         self._lost: list[int] = []
@@ -134,13 +133,10 @@ class ForceRun(RunAnalysis):
         found = fit_map(
             within_calibration(measured, self._calibration),
             law,
-            start=self._start,
-            threads=_THREADS,
+            before=self._before,
         )
-        good = found.values[found.verdict == PixelVerdict.GOOD]
-        if len(good):
-            middle_of_all = np.median(good, axis=0)
-            self._start = dict(zip(found.names, map(float, middle_of_all), strict=True))
+        if (found.verdict == PixelVerdict.GOOD).any():
+            self._before = found
         cells = line_row(reading.seq_num, row, reading.beside["z"], found)
         self._event("line", line_keys(measured.pixels), cells, reading.time)
 

@@ -11,15 +11,19 @@ from scipy.constants import Boltzmann
 from analysis.intermodulation import ForceCurve, Measurement, MeasurementError, Mode, response
 from analysis.intermodulation.generic import reconstruct
 from analysis.intermodulation.lateral import LateralForces
-from sim.cantilever import Drive, ExactEngine, Tones, free_spectra
+from sim import cantilever as simulated
+from sim.cantilever import Cantilever, Drive, ExactEngine, Tones, free_spectra
 from sim.cantilever.paper import case_1
-from sim.forces import ExponentialDamping, LennardJones
+from sim.forces import DoubleLayerHertz, ExponentialDamping, LennardJones
 
 # A fit takes seconds of a processor, compiling for the first time some more.
 pytestmark = pytest.mark.timeout(300)
 
 _NORMAL_90 = 1.645
 _ATOMS = LennardJones(hamaker=2e-19, radius=15e-9, sigma=0.6e-9)
+_CHARGES = DoubleLayerHertz(
+    radius=10e-9, modulus=1e8, tip_charge=0.03, sample_charge=0.03, debye_length=3e-9
+)
 # Of the resting tip: it comes as close as 1.3 nm, where these atoms attract.
 _FAR = 15.2e-9
 
@@ -65,6 +69,25 @@ def _over_atoms(atoms: LennardJones, height: float) -> Measurement:
             Mode(mode.frequency, mode.quality_factor, mode.spring_constant)
             for mode in cantilever.modes
         ),
+        df=200.0,
+    )
+
+
+def _in_liquid(surface: DoubleLayerHertz, height: float) -> Measurement:
+    """Return the tones of a soft cantilever of Q = 5 over charged surfaces, no noise."""
+    mode = simulated.Mode(frequency=30e3, quality_factor=5.0, spring_constant=1.0)
+    cantilever, tones = Cantilever((mode,)), Tones(z=tuple(range(130, 171)))
+    amplitude = 0.3 * height
+    drive = Drive.for_amplitudes(cantilever, 200.0, [(149, amplitude, 0), (150, amplitude, 0)])
+    engaged = ExactEngine(settling=2).simulate(
+        cantilever, drive, surface, np.array([height]), tones
+    )
+    return Measurement(
+        tones=np.array(tones.z),
+        free=free_spectra(cantilever, drive, tones).z[0],
+        engaged=engaged.z[0],
+        noise=np.zeros(len(tones.z)),
+        modes=(Mode(mode.frequency, mode.quality_factor, mode.spring_constant),),
         df=200.0,
     )
 
@@ -208,7 +231,19 @@ class TestAttractionThatReachesBeyondTheRestPoint:
         assert _coverage(attracted.conservative - true, attracted.bands.conservative) > 0.8
 
 
+class TestAForceWithoutDamping:
+    def test_has_none_found(self):
+        found = _curve(_in_liquid(_CHARGES, 12e-9))
+        velocity = np.full_like(found.z, 1e-3)
+        dissipative = found.force(found.z, velocity) - found.conservative
+        assert np.abs(dissipative).max() < 0.01 * np.abs(found.conservative).max()
+
+
 class TestWhatCannotBeTold:
+    def test_a_force_that_reaches_above_the_rest_point_is_said_so(self):
+        found = _curve(_in_liquid(_CHARGES, 5e-9))
+        assert any("reaches the rest point" in reason for reason in found.verdict.reasons)
+
     @pytest.mark.slow
     def test_a_wall_that_was_hardly_touched_is_said_so(self):
         atoms = LennardJones(hamaker=1e-19, radius=10e-9, sigma=0.8e-9)

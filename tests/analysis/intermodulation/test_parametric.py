@@ -190,10 +190,11 @@ def test_pixel_of_a_map_is_the_single_fit(pixels, found_map):
     single = fit(pixels.pixel(0), _LINEAR, start=_NEAR)
     values = [estimate.value for estimate in single.parameters.values()]
     deviations = [estimate.deviation for estimate in single.parameters.values()]
-    # Both stop within some hundredths of a standard deviation of the minimum.
-    assert np.abs((found_map.values[0] - values) / deviations).max() < 0.1
+    # A map stops within some tenths of a standard deviation of the minimum.
+    assert np.abs((found_map.values[0] - values) / deviations).max() < 0.3
     np.testing.assert_allclose(found_map.deviations[0], deviations, rtol=0.05)
-    assert found_map.chi2[0] == pytest.approx(single.chi2, abs=0.1)
+    # Other samples of the same force move chi2 by a part of its standard deviation, 14.
+    assert found_map.chi2[0] == pytest.approx(single.chi2, abs=3.0)
 
 
 def test_pixel_that_never_touched_is_marked(found_map):
@@ -206,6 +207,34 @@ def test_adhesion_of_a_map_is_the_largest_attraction(found_map):
         hamaker, _, closest, *_ = found_map.values[pixel]
         expected = hamaker * 10e-9 / (6.0 * closest**2)
         assert found_map.adhesion[pixel] == pytest.approx(expected, rel=0.1)
+
+
+def test_closest_approach_is_the_height_less_the_depth_of_the_motion(paper_case_1, found_map):
+    assert found_map.closest[[0, 2]] == pytest.approx(paper_case_1.closest, abs=0.3e-9)
+
+
+def test_map_does_not_depend_on_the_threads(pixels, found_map):
+    again = fit_map(pixels, _LINEAR, start=_NEAR, threads=3)
+    np.testing.assert_array_equal(again.values, found_map.values)
+    np.testing.assert_array_equal(again.deviations, found_map.deviations)
+
+
+def test_line_starts_from_the_line_before(pixels, found_map):
+    again = fit_map(pixels, _LINEAR, before=found_map)
+    off = np.abs(again.values - found_map.values) / found_map.deviations
+    assert np.nanmax(off) < 0.3
+
+
+def test_start_from_another_material_ends_at_the_same_values(pixels, found_map):
+    stiff = {**_NEAR, "hamaker": 4e-20, "modulus": 2e10, "linear": 1e-6}
+    again = fit_map(pixels, _LINEAR, start=stiff)
+    off = np.abs(again.values - found_map.values) / found_map.deviations
+    assert np.nanmax(off) < 0.3
+
+
+def test_line_before_of_another_length_is_refused(pixels, found_map):
+    with pytest.raises(ValueError, match=r"has 3 pixels of .* 2 of .* are wanted"):
+        fit_map(replace(pixels, engaged=pixels.engaged[:2]), _LINEAR, before=found_map)
 
 
 def test_map_without_contact_has_no_values(one):
@@ -235,23 +264,23 @@ def test_tones_of_few_samples_are_those_of_the_whole_period(one, paper_case_1):
     samples = 2**16
     whole = motion(one, samples)
     force = paper_case_1.force.normal(whole.z, whole.velocity)
-    chosen = choose_samples(17e-9 + whole.z, 4)
+    chosen = choose_samples(whole.z, 17e-9, 4)
     comb = Comb(one.tones, samples)
     found = comb.spectra(force[None, chosen.places], comb.basis(chosen))[:, 0]
     expected = spectrum(force)[one.tones]
     assert np.linalg.norm(found - expected) < 5e-3 * np.linalg.norm(expected)
-    every = choose_samples(17e-9 + whole.z, 1)
+    every = choose_samples(whole.z, 17e-9, 1)
     found = comb.spectra(force[None], comb.basis(every))[:, 0]
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
 
-def test_noise_of_the_equations_is_that_of_many_draws(noisy):
+def test_noise_of_the_equations_is_that_of_many_draws(noisy, paper_case_1):
     problem = Problem(noisy, _MODEL, Sampling(2**15, 1), {})
     values = np.array([7.1e-20, 1e9, 0.3e-9, 2.2e-7, 0.0, 1.5e-9, 17e-9])
     rng = np.random.default_rng(0)
 
     def residual(engaged):
-        contact = problem.contact(engaged, 17e-9)
+        contact = problem.contact(engaged, paper_case_1.closest)
         off = problem.force(engaged) - problem.tones(contact, values)
         return np.concatenate([off.real, off.imag])
 
@@ -263,7 +292,7 @@ def test_noise_of_the_equations_is_that_of_many_draws(noisy):
     for _ in range(60):
         parts = rng.standard_normal((2, small.noise.size))
         draws.append(residual(noisy.engaged + small.noise * (parts[0] + 1j * parts[1])) - middle)
-    contact = problem.contact(noisy.engaged, 17e-9)
+    contact = problem.contact(noisy.engaged, paper_case_1.closest)
     covariance = problem.covariance(contact, values, np.zeros(small.noise.size))
     ratio = np.var(draws, axis=0).sum() / np.trace(covariance)
     assert ratio == pytest.approx(1.0, abs=0.2)

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.intermodulation._parametric_fused import FusedProblem, is_fusible
-from analysis.intermodulation._parametric_fused_solver import FusedSolver
+from analysis.intermodulation._parametric_fused import FusedProblem, FusedSolver, is_fusible
 from analysis.intermodulation._parametric_problem import Problem
 from analysis.intermodulation._parametric_solver import Solver
 from analysis.intermodulation.models import ExponentialDamping, Jkr, Model, Prior, VdwDmt
@@ -17,10 +16,19 @@ from analysis.intermodulation.parametric import PixelVerdict, Sampling, fit_map
 _CUBIC = Model((VdwDmt(10e-9), ExponentialDamping()))
 _LINEAR = VdwDmt(10e-9) + ExponentialDamping(cubic=0.0)
 _VALUES = np.array([9e-20, 0.8e9, 0.35e-9, 1.5e-7, 5e-5, 1.3e-9, 17.1e-9])
-_START = np.delete(_VALUES, 4)
+_CLOSEST = -3.1e-9
+_BEGIN = np.append(_VALUES[:-1], _CLOSEST)
+_START = np.delete(_BEGIN, 4)
 _PRIORS = {"intermolecular": Prior(0.3e-9, 0.09e-9), "height": Prior(17e-9, 3e-9)}
 _SAMPLING = Sampling(2**17, 16)
-_NAMES = ("hamaker", "modulus", "intermolecular", "linear", "decay", "height")
+_NEAR = {
+    "hamaker": 9e-20,
+    "modulus": 0.8e9,
+    "intermolecular": 0.35e-9,
+    "linear": 1.5e-7,
+    "decay": 1.3e-9,
+    "height": 17.1e-9,
+}
 
 
 def _drawn(measurement, seeds):
@@ -50,21 +58,23 @@ def both(one):
 @pytest.fixture(scope="module")
 def motions(one, both):
     return tuple(
-        problem.completed(one.engaged, problem.contact(one.engaged, 17e-9), _VALUES)
+        problem.completed(one.engaged, problem.contact(one.engaged, _CLOSEST), _VALUES)
         for problem in both
     )
 
 
 def test_completed_motion_is_that_of_any_law(motions):
     expected, found = motions
-    np.testing.assert_array_equal(found.samples.places, expected.samples.places)
-    np.testing.assert_allclose(found.z, expected.z, atol=1e-14)
-    np.testing.assert_allclose(found.velocity, expected.velocity, atol=1e-7)
+    places = (found.samples.places, expected.samples.places)
+    shared, own, other = np.intersect1d(*places, return_indices=True)
+    assert shared.size > 0.9 * expected.samples.places.size
+    np.testing.assert_allclose(found.z[own], expected.z[other], atol=5e-13)
+    np.testing.assert_allclose(found.velocity[own], expected.velocity[other], atol=5e-5)
 
 
-def test_tones_and_slopes_are_those_of_any_law(both, motions):
+def test_tones_and_slopes_are_those_of_any_law(one, both):
     (expected, slopes), (found, own) = (
-        problem.linearised(motion, _VALUES) for problem, motion in zip(both, motions, strict=True)
+        problem.linearised(problem.contact(one.engaged, _CLOSEST), _VALUES) for problem in both
     )
     assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
     errors = np.linalg.norm(own - slopes, axis=0) / np.linalg.norm(slopes, axis=0)
@@ -77,16 +87,25 @@ def test_noise_of_the_equations_is_that_of_any_law(one, both, motions):
         np.tril(problem.covariance(motion, _VALUES, force))
         for problem, motion in zip(both, motions, strict=True)
     )
-    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+    assert np.linalg.norm(found - expected) < 3e-2 * np.linalg.norm(expected)
 
 
-def test_same_steps_end_at_the_same_values(one):
+def test_fit_ends_at_the_values_of_any_law(one):
     general, fused = (
         Solver(kind(one, _LINEAR, _SAMPLING, _PRIORS), 1).fit(one.engaged, _START)
         for kind in (Problem, FusedProblem)
     )
     off = np.abs(fused.values - general.values)
-    assert (off < 1e-3 * np.sqrt(np.diag(general.covariance))).all()
+    # It stops within some tenths of a standard deviation of the minimum.
+    assert (off < 0.3 * np.sqrt(np.diag(general.covariance))).all()
+    np.testing.assert_allclose(np.diag(fused.covariance), np.diag(general.covariance), rtol=0.1)
+
+
+def test_best_of_several_starts_is_taken(one):
+    solver = FusedSolver(FusedProblem(one, _LINEAR, _SAMPLING, _PRIORS), 1)
+    far = np.append(_START[:-1], -9e-9)
+    expected = solver.fit(one.engaged, _START)
+    np.testing.assert_allclose(solver.fit(one.engaged, _START, far).values, expected.values)
 
 
 def test_known_height_and_parameter_stay(one):
@@ -100,7 +119,7 @@ def test_known_height_and_parameter_stay(one):
 def test_cubic_damping_is_fitted(paper_case_1_cubic):
     drawn = _drawn(paper_case_1_cubic.with_tones(24), [5]).pixel(0)
     found = FusedSolver(FusedProblem(drawn, _CUBIC, _SAMPLING, _PRIORS), 1).fit(
-        drawn.engaged, _VALUES
+        drawn.engaged, _BEGIN
     )
     deviation = np.sqrt(found.covariance[4, 4])
     assert found.converged
@@ -108,7 +127,7 @@ def test_cubic_damping_is_fitted(paper_case_1_cubic):
 
 
 def test_parameters_of_a_map_hold_the_truth_within_their_deviations(pixels):
-    found = fit_map(pixels, _LINEAR, start=dict(zip(_NAMES, _START, strict=True)))
+    found = fit_map(pixels, _LINEAR, start=_NEAR)
     assert (found.verdict == PixelVerdict.GOOD).all()
     for name, true in {"modulus": 1e9, "linear": 2.2e-7, "decay": 1.5e-9}.items():
         place = found.names.index(name)
@@ -121,7 +140,7 @@ def test_pixel_that_no_law_describes_is_marked(pixels):
     engaged = np.array(pixels.engaged[:3])
     engaged[1] = engaged[1].conj()
     broken = replace(pixels, engaged=engaged)
-    found = fit_map(broken, _LINEAR, start=dict(zip(_NAMES, _START, strict=True)))
+    found = fit_map(broken, _LINEAR, start=_NEAR)
     bad = (PixelVerdict.NOT_DESCRIBED, PixelVerdict.NOT_CONVERGED)
     assert found.verdict[1] in bad
     assert found.verdict[[0, 2]].tolist() == [PixelVerdict.GOOD] * 2
