@@ -18,11 +18,22 @@ from scipy.special import ndtri
 
 from sim.forces import ExponentialDamping, Force, VdwDmt
 
-__all__ = ["Even", "Material", "PolymerBlend", "Surface", "pp_rubber", "ps_ldpe"]
+__all__ = [
+    "Contact",
+    "Even",
+    "Material",
+    "PolymerBlend",
+    "Surface",
+    "Uniform",
+    "pp_rubber",
+    "ps_ldpe",
+]
 
 _WAVES = 96  # a sum of so many waves is Gaussian enough for area fractions within 0.02
 _SPREAD = 0.2  # of the wave numbers: width of the structure factor's ring over its radius
 _EDGE = 0.15  # standard deviations of the field over which the relief rises at a domain's edge
+_INTERMOLECULAR = 0.3e-9  # m, at which a contact begins; Israelachvili's is 0.165e-9, for solids
+_PROBED = np.array([1e-9, 3e-9])  # m of indentation at which a law tells its modulus
 
 
 @dataclass(frozen=True)
@@ -53,12 +64,53 @@ class Material:
     damping: float
     cubic_damping: float = 0.0
     decay: float = 1.5e-9
-    intermolecular: float = 0.3e-9
+    intermolecular: float = _INTERMOLECULAR
 
     def force(self, radius: float) -> Force:
         """Return the force law under a tip of `radius` (m)."""
         contact = VdwDmt(self.hamaker, radius, self.modulus, self.intermolecular)
         return contact + ExponentialDamping(self.damping, self.cubic_damping, self.decay)
+
+    def adhesion(self, radius: float) -> float:
+        """Return the force that pulls a tip of `radius` (m) off, N."""
+        return self.hamaker * radius / (6 * self.intermolecular**2)
+
+    def relaxation(self, radius: float) -> float:
+        """Return the relaxation time that damps a contact as deep as `decay` as `damping` does, s.
+
+        Parameters
+        ----------
+        radius : float
+            Of the tip, m.
+        """
+        return self.damping / (2 * self.modulus * math.sqrt(radius * self.decay))
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How a surface meets a tip that presses slowly and lets go; arrays of one shape.
+
+    Pressed, the force is that of Derjaguin, Muller and Toporov, J. Colloid Interface Sci. 53, 314
+    (1975). Before the surfaces have touched they attract each other less than after: `snap_in` on
+    the way in, `adhesion` on the way out.
+
+    Parameters
+    ----------
+    modulus : ndarray
+        Effective modulus E*, Poisson's ratio included, Pa.
+    adhesion : ndarray
+        Pull-off force for the radius that was asked for, N.
+    snap_in : ndarray
+        Attraction on approach, from 0 to the adhesion, N.
+    relaxation : ndarray
+        Relaxation time of a Kelvin-Voigt solid, s: the contact's elastic force F becomes
+        F + relaxation dF/dt (Brilliantov et al., Phys. Rev. E 53, 5382 (1996)).
+    """
+
+    modulus: NDArray[np.float64]
+    adhesion: NDArray[np.float64]
+    snap_in: NDArray[np.float64]
+    relaxation: NDArray[np.float64]
 
 
 class Surface(Protocol):
@@ -70,6 +122,10 @@ class Surface(Protocol):
 
     def forces(self, x: ArrayLike, y: ArrayLike, radius: float) -> list[Force]:
         """Return the force law under a tip of `radius` (m) at each point (m), all of one kind."""
+        ...
+
+    def contact(self, x: ArrayLike, y: ArrayLike, radius: float) -> Contact:
+        """Return how the surface meets a slow tip of `radius` (m) at each point (m)."""
         ...
 
 
@@ -92,6 +148,76 @@ class Even:
     def forces(self, x: ArrayLike, y: ArrayLike, radius: float) -> list[Force]:
         """Return the law, once a point."""
         return [self.law] * self.height(x, y).size
+
+    def contact(self, x: ArrayLike, y: ArrayLike, radius: float) -> Contact:
+        """Return the contact that presses and pulls as the law does, at each point (m).
+
+        Parameters
+        ----------
+        x, y : array_like
+            Points on the surface, m.
+        radius : float
+            Of the tip, m, to which the modulus refers; the law keeps its own.
+        """
+        force, _ = self.law.components(_INTERMOLECULAR - np.append(0.0, _PROBED), 0.0, 0.0, 0.0)
+        # the powers 2/3 of F - F(0) lie on a line for a sphere; its slope is free of the origin
+        slope = np.diff(np.maximum(force[1:] - force[0], 0.0) ** (2 / 3))[0] / np.diff(_PROBED)[0]
+        modulus = 0.75 * max(slope, 0.0) ** 1.5 / math.sqrt(radius)
+        adhesion = max(-force[0], 0.0)
+        return _even_contact(self.height(x, y).shape, modulus, adhesion, adhesion, 0.0)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A flat surface of one material, told by what a slow tip feels.
+
+    Parameters
+    ----------
+    modulus : float
+        Effective modulus E*, Pa.
+    adhesion : float
+        Pull-off force of a tip of any radius, N.
+    snap_in : float
+        Attraction on approach, N.
+    relaxation : float
+        Relaxation time, s.
+    """
+
+    modulus: float
+    adhesion: float = 0.0
+    snap_in: float = 0.0
+    relaxation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.modulus > 0:
+            raise ValueError(f"modulus {self.modulus!r} Pa is not allowed: above 0")
+        if not 0 <= self.snap_in <= self.adhesion:
+            raise ValueError(
+                f"snap_in {self.snap_in!r} N is not allowed: 0 to the adhesion, {self.adhesion!r} N"
+            )
+        if not self.relaxation >= 0:
+            raise ValueError(f"relaxation {self.relaxation!r} s is not allowed: 0 or more")
+
+    def height(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Return zeros of the shape to which x and y broadcast, m."""
+        return np.zeros(np.broadcast_shapes(np.shape(x), np.shape(y)))
+
+    def forces(self, x: ArrayLike, y: ArrayLike, radius: float) -> list[Force]:
+        """Return a DMT contact with this modulus and adhesion, once a point."""
+        hamaker = 6 * _INTERMOLECULAR**2 * self.adhesion / radius
+        law = VdwDmt(hamaker, radius, self.modulus, _INTERMOLECULAR)
+        return [law] * self.height(x, y).size
+
+    def contact(self, x: ArrayLike, y: ArrayLike, radius: float) -> Contact:
+        """Return the same contact at every point, whatever the radius (m) of the tip."""
+        shape = self.height(x, y).shape
+        return _even_contact(shape, self.modulus, self.adhesion, self.snap_in, self.relaxation)
+
+
+def _even_contact(
+    shape: tuple[int, ...], modulus: float, adhesion: float, snap_in: float, relaxation: float
+) -> Contact:
+    return Contact(*(np.full(shape, value) for value in (modulus, adhesion, snap_in, relaxation)))
 
 
 @dataclass(frozen=True)
@@ -207,6 +333,20 @@ class PolymerBlend:
         """
         laws = [material.force(radius) for material in self.materials]
         return [laws[index] for index in np.ravel(self.material(x, y))]
+
+    def contact(self, x: ArrayLike, y: ArrayLike, radius: float) -> Contact:
+        """Return how each point's polymer meets a slow tip, the same way in and out.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Points on the surface, m.
+        radius : float
+            Of the tip, m.
+        """
+        rows = [(m.modulus, m.adhesion(radius), m.relaxation(radius)) for m in self.materials]
+        modulus, adhesion, relaxation = np.moveaxis(np.array(rows)[self.material(x, y)], -1, 0)
+        return Contact(modulus, adhesion, adhesion, relaxation)
 
 
 def ps_ldpe(seed: int = 0) -> PolymerBlend:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.forces import VdwDmt
-from sim.surface import Even, Material, PolymerBlend, pp_rubber, ps_ldpe
+from sim.surface import Even, Material, PolymerBlend, Uniform, pp_rubber, ps_ldpe
 
 
 def _patch(side: float, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,3 +84,51 @@ def test_an_even_surface_is_flat_and_has_one_law() -> None:
     surface = Even(law)
     np.testing.assert_array_equal(surface.height(np.arange(3.0), 0.0), np.zeros(3))
     assert surface.forces(np.arange(3.0), 0.0, radius=20e-9) == [law] * 3
+
+
+def test_the_contact_at_a_point_is_that_of_its_polymer() -> None:
+    blend = pp_rubber(1)
+    x, y = _patch(3e-6, 30)
+    contact, material = blend.contact(x, y, 20e-9), blend.material(x, y)
+    for index, polymer in enumerate(blend.materials):
+        here = material == index
+        assert set(contact.modulus[here]) == {polymer.modulus}
+        assert contact.adhesion[here] == pytest.approx(polymer.adhesion(20e-9))
+    np.testing.assert_array_equal(contact.snap_in, contact.adhesion)
+
+
+def test_a_polymer_pulls_off_with_the_least_of_its_force() -> None:
+    polymer = Material("P", modulus=1e9, hamaker=7.1e-20, damping=0.0)
+    d = np.linspace(0.0, 3e-9, 3001)
+    force, _ = polymer.force(10e-9).components(d, 0.0, 0.0, 0.0)
+    assert polymer.adhesion(10e-9) == pytest.approx(-force.min(), rel=1e-4)
+
+
+def test_a_relaxing_contact_damps_as_the_polymer_does() -> None:
+    polymer = Material("P", modulus=1e9, hamaker=7.1e-20, damping=2e-7, decay=1.5e-9)
+    stiffness = 2 * 1e9 * np.sqrt(10e-9 * 1.5e-9)  # of a Hertz contact that is 1.5 nm deep
+    assert polymer.relaxation(10e-9) * stiffness == pytest.approx(2e-7)
+
+
+def test_an_even_surface_presses_and_pulls_as_its_law() -> None:
+    law = VdwDmt(hamaker=7.1e-20, radius=10e-9, modulus=1e9, intermolecular=0.3e-9)
+    contact = Even(law).contact(np.zeros((2, 3)), 0.0, 10e-9)
+    assert contact.modulus.shape == (2, 3)
+    assert contact.modulus == pytest.approx(1e9, rel=1e-6)
+    assert contact.adhesion == pytest.approx(7.1e-20 * 10e-9 / (6 * 0.3e-9**2))
+
+
+def test_a_uniform_surface_has_a_law_with_its_modulus_and_adhesion() -> None:
+    (law,) = Uniform(2e9, 5e-9).forces([0.0], [0.0], 10e-9)
+    assert isinstance(law, VdwDmt)
+    assert law.modulus == 2e9
+    force, _ = law.components(0.3e-9, 0.0, 0.0, 0.0)
+    assert float(force) == pytest.approx(-5e-9)
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0,), (1e9, -1e-9), (1e9, 1e-9, 2e-9), (1e9, 1e-9, 0.0, -1.0)]
+)
+def test_a_uniform_surface_that_cannot_be_is_refused(values: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="not allowed"):
+        Uniform(*values)
