@@ -13,24 +13,30 @@ if TYPE_CHECKING:
     from devices.afm import Afm
     from devices.approaches import Approach, Direct, OverTravel, PlayInversion
     from devices.camera import Camera
+    from devices.chuck import Chuck
     from devices.column import Column
     from devices.comb import Comb, CombLimits
     from devices.goniometer import Axis, Goniometer
     from devices.head import Head
+    from devices.imager import Imager
+    from devices.imaging_settings import ImagingSettings
     from devices.locator import Locator
     from devices.lockin import Lockin
     from devices.microscope import Microscope
     from devices.positioning import CompensatedAxis, CompensatedStage
     from devices.probe import Probe
     from devices.probe_calibration import ProbeCalibration
+    from devices.scan_frame import ScanFrame
     from devices.scanner import Scanner
     from devices.status import MotionStatus, RequestStatus, combine
+    from devices.tip_qualifier import TipBaseline, TipQualifier, TipVerdict
 
 __all__ = [
     "Afm",
     "Approach",
     "Axis",
     "Camera",
+    "Chuck",
     "Column",
     "Comb",
     "CombLimits",
@@ -39,6 +45,8 @@ __all__ = [
     "Direct",
     "Goniometer",
     "Head",
+    "Imager",
+    "ImagingSettings",
     "Locator",
     "Lockin",
     "Microscope",
@@ -48,7 +56,11 @@ __all__ = [
     "Probe",
     "ProbeCalibration",
     "RequestStatus",
+    "ScanFrame",
     "Scanner",
+    "TipBaseline",
+    "TipQualifier",
+    "TipVerdict",
     "combine",
 ]
 
@@ -57,6 +69,7 @@ _HOMES = {
     "Approach": "devices.approaches",
     "Axis": "devices.goniometer",
     "Camera": "devices.camera",
+    "Chuck": "devices.chuck",
     "Column": "devices.column",
     "Comb": "devices.comb",
     "CombLimits": "devices.comb",
@@ -65,6 +78,8 @@ _HOMES = {
     "Direct": "devices.approaches",
     "Goniometer": "devices.goniometer",
     "Head": "devices.head",
+    "Imager": "devices.imager",
+    "ImagingSettings": "devices.imaging_settings",
     "Locator": "devices.locator",
     "Lockin": "devices.lockin",
     "Microscope": "devices.microscope",
@@ -74,7 +89,11 @@ _HOMES = {
     "Probe": "devices.probe",
     "ProbeCalibration": "devices.probe_calibration",
     "RequestStatus": "devices.status",
+    "ScanFrame": "devices.scan_frame",
     "Scanner": "devices.scanner",
+    "TipBaseline": "devices.tip_qualifier",
+    "TipQualifier": "devices.tip_qualifier",
+    "TipVerdict": "devices.tip_qualifier",
     "combine": "devices.status",
 }
 

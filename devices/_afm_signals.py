@@ -8,12 +8,23 @@ from concurrent.futures import Future
 from typing import Any
 
 from bluesky.protocols import Location
+from event_model import DataKey
+from ophyd import Device
 
 from devices.status import MotionStatus, RequestStatus
 from devices.wire import LimitError, Reply
-from devices.wire.ophyd import SettingSignal
+from devices.wire.ophyd import SettingSignal, ValueSignal
 
-__all__ = ["ChoiceSignal", "FlagSignal", "LongSettingSignal", "NumbersSignal"]
+__all__ = [
+    "ChoiceSignal",
+    "FlagSignal",
+    "LongSettingSignal",
+    "NumbersSignal",
+    "TextSignal",
+    "WholeSettings",
+]
+
+_SET_S = 5.0
 
 _BEGIN_S = 0.9
 _TIMEOUT_S = 60.0  # no piezo travels longer
@@ -116,6 +127,85 @@ class ChoiceSignal(SettingSignal):
             "choices": list(self._choices),
         }
         return described
+
+
+class TextSignal(ValueSignal):
+    """A word, or a list of words, that the instrument reports."""
+
+    def convert(self, reading: Mapping[str, Any]) -> Any:
+        """Take the words out of a reading."""
+        value = reading[self._key]
+        return [str(word) for word in value] if isinstance(value, list | tuple) else str(value)
+
+    def describe(self) -> dict[str, DataKey]:
+        """Describe the words."""
+        value = self.get()
+        listed = isinstance(value, list)
+        key: DataKey = {
+            "source": self.source_name,
+            "dtype": "array" if listed else "string",
+            "shape": [len(value)] if listed else [],
+        }
+        return {self.name: key}
+
+
+class WholeSettings(Device):
+    """Several settings of a device, set together by one request: some of them, or all.
+
+    ``set({"lines": 256, "scan_size": 4.0})`` takes the names of the device's signals, each in its
+    own unit. All are looked at before anything is sent.
+    """
+
+    command: str
+    """The command that sets them."""
+
+    names: tuple[str, ...]
+    """Names of the signals, which are the names on the wire as well."""
+
+    def check_value(self, value: Any, **kwargs: Any) -> None:
+        """Refuse settings of which any is unknown or not allowed.
+
+        Raises
+        ------
+        LimitError
+            Before anything is sent.
+        """
+        self.arguments(value)
+
+    def arguments(self, value: Any) -> dict[str, Any]:
+        """Return the command's arguments for checked settings, SI units."""
+        if not isinstance(value, Mapping) or not value:
+            raise LimitError(
+                f"{self.name} target {value!r} is not allowed: give {{setting: value}} with "
+                f"settings of {', '.join(self.names)}"
+            )
+        arguments: dict[str, Any] = {}
+        for name, target in value.items():
+            if name not in self.names:
+                raise LimitError(
+                    f"{self.name} has no {name!r}: choose among {', '.join(self.names)}"
+                )
+            signal = getattr(self.parent, name)
+            signal.check_value(target)
+            arguments.update(signal.arguments(target))
+        return arguments
+
+    def get(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return all settings by name, each in its own unit, asked of the server."""
+        parent: Any = self.parent
+        with parent.snapshot.shared():
+            return {name: getattr(parent, name).get() for name in self.names}
+
+    def set(self, value: Mapping[str, Any], *, timeout: float | None = None) -> RequestStatus:
+        """Set some or all of the settings; the status is the request's."""
+        arguments = self.arguments(value)
+        parent: Any = self.parent
+        future = parent.client.submit(
+            self.command, arguments, deadline_s=_SET_S if timeout is None else timeout
+        )
+        return RequestStatus(self, f"{self.name} of {len(value)} settings").following(future)
 
 
 class LongSettingSignal(SettingSignal):

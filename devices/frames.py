@@ -33,11 +33,23 @@ class RecordFile:
         The file; must not exist. Its folder is made.
     datasets : mapping of str to str
         The path in the file of each data key, for example ``{"tem_camera_image": "/entry/data"}``.
+    attributes : mapping of str to mapping, optional
+        What a reader of the file alone is told of the dataset of each data key, by name.
+    entry : mapping, optional
+        What he is told of the whole.
     """
 
-    def __init__(self, path: Path, datasets: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        datasets: Mapping[str, str],
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
+        entry: Mapping[str, Any] | None = None,
+    ) -> None:
         self._path = path
         self._names = dict(datasets)
+        self._attributes = {} if attributes is None else dict(attributes)
+        self._entry = {} if entry is None else dict(entry)
         self._lock = threading.Lock()
         self._file: h5py.File | None = None
         self._datasets: dict[str, Any] = {}
@@ -178,7 +190,8 @@ class RecordFile:
                     chunks=(1, *array.shape),
                     dtype=np.dtype(array.dtype),
                 )
-            file["entry"].attrs["NX_class"] = "NXentry"
+                self._datasets[key].attrs.update(self._attributes.get(key, {}))
+            file["entry"].attrs.update({"NX_class": "NXentry", **self._entry})
             file.swmr_mode = True
         except BaseException:
             self._datasets.clear()

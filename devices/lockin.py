@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -24,11 +22,11 @@ from ophyd import Component as Cpt
 from ophyd import Device
 
 from devices._afm_signals import NumbersSignal
+from devices._record_writer import Layout, Record, RecordWriter
 from devices.comb import Comb, CombLimits, check_comb
-from devices.frames import RecordFile
 from devices.status import RequestStatus
 from devices.units import HERTZ, METRE, NONE, RADIAN, SECOND, VOLT, Unit
-from devices.wire import BusyError, RefusedError, RemoteOperation
+from devices.wire import RefusedError, RemoteOperation
 from devices.wire.ophyd import (
     SettingSignal,
     StaticSignal,
@@ -44,8 +42,6 @@ _REQUEST_S = 0.9
 _SET_S = 5.0
 _TIMEOUT_FACTOR = 3.0  # an acquisition takes longer than its pixels: the scanner flies back,
 _TIMEOUT_MARGIN_S = 60.0  # and a simulated cantilever may be slower than a real one
-
-_Record = Mapping[str, NDArray[Any]]
 
 
 class RecordSignal(StaticSignal):
@@ -216,17 +212,15 @@ class Lockin(WireDevice):
     sample_rate = Cpt(ValueSignal, key="sample_rate", unit=HERTZ, kind="config")
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
-        self._folder: Path | None = kwargs["parent"].asset_folder
-        self._file: RecordFile | None = None
-        self._writer: ThreadPoolExecutor | None = None
         self._acquiring: set[RemoteOperation] = set()
         self._acquiring_lock = threading.Lock()
-        self._last: _Record = {}
+        self._last: Record = {}
         self._last_times = (float("nan"), float("nan"))
         super().__init__(prefix, **kwargs)
+        self._writer = RecordWriter(self.name, "spectra", kwargs["parent"].asset_folder)
 
     @property
-    def last_record(self) -> tuple[_Record, tuple[float, float]]:
+    def last_record(self) -> tuple[Record, tuple[float, float]]:
         """The last arrays by data key, and the instrument's times at their ends (s)."""
         return self._last, self._last_times
 
@@ -238,7 +232,7 @@ class Lockin(WireDevice):
     @property
     def recording(self) -> bool:
         """Whether events of a run point to spectra of the present comb."""
-        return self._file is not None and self._file.told
+        return self._writer.recording
 
     def refuse_recording(self, what: str) -> None:
         """Refuse to change `what` while a run writes spectra: its descriptor would be wrong.
@@ -248,10 +242,7 @@ class Lockin(WireDevice):
         BusyError
             Tells what to do.
         """
-        if self.recording:
-            raise BusyError(
-                f"{what} cannot change while a run writes spectra: end the run, then set it"
-            )
+        self._writer.refuse_recording(what)
 
     def tune(self, frequency: float, df: float) -> tuple[float, float]:
         """Return the frequency and the df nearest to those given that the lock-in does exactly.
@@ -273,33 +264,20 @@ class Lockin(WireDevice):
 
     def stage(self) -> list[object]:
         """Get ready to write a new file; the first acquisition makes it."""
-        if self._folder is None:
-            raise RefusedError(
-                f"{self.name} has no folder for its spectra: give the AFM an asset_folder"
-            )
+        self._writer.refuse_homeless()
         staged = super().stage()
-        self._file = self._new_file(self._folder)
-        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._writer.begin()
         return staged
 
     def unstage(self) -> list[object]:
         """End an acquisition that still goes on and close the file; needs no link."""
         self.stop()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.shutdown(wait=True)
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._writer.end()
         return super().unstage()
 
     def trigger(self) -> RequestStatus:
         """Acquire a line of spectra; done when it is in the file."""
-        writer = self._writer
-        if writer is None:
-            raise RefusedError(
-                f"{self.name} is not staged: trigger it in a run, for example RE(count([lockin]))"
-            )
+        thread = self._writer.thread()
         reading = self.snapshot.get()
         expected = reading["pixels"] / reading["df"]
         operation = self.client.start(
@@ -315,11 +293,10 @@ class Lockin(WireDevice):
         def acquired(done: Future[Any]) -> None:
             with self._acquiring_lock:
                 self._acquiring.discard(operation)
-            try:
-                writer.submit(self._write, done, status)
-            except RuntimeError:  # the run is over, and its writer with it
-                late = RefusedError(f"{self.name}: the spectra came after the run")
-                status.set_exception(done.exception() or late)
+            if done.exception() is not None:
+                status.set_exception(done.exception())
+                return
+            self._writer.submit(thread, lambda: self._write(done, status), status.set_exception)
 
         operation.future.add_done_callback(acquired)
         return status
@@ -333,35 +310,21 @@ class Lockin(WireDevice):
 
     def collect_asset_docs(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents that say where the arrays of the last trigger are."""
-        if self._file is not None:
-            yield from self._file.collect()
-
-    def _new_file(self, folder: Path) -> RecordFile:
-        name = f"{time.strftime('%H%M%S')}-{self.name}-{uuid.uuid4().hex[:8]}.h5"
-        datasets = {signal.name: f"/entry/{signal.array}" for signal in (self.spectra, self.z)}
-        return RecordFile(folder / time.strftime("%Y/%m/%d") / name, datasets)
+        yield from self._writer.collect()
 
     def _write(self, done: Future[Any], status: RequestStatus) -> None:
         try:
             reply = done.result()
             record = {signal.name: reply.arrays[signal.array] for signal in (self.spectra, self.z)}
             times = (reply.values["start_time"], reply.values["end_time"])
-            self._append({key: _recorded(array) for key, array in record.items()})
+            datasets = {signal.name: f"/entry/{signal.array}" for signal in (self.spectra, self.z)}
+            recorded = {key: _recorded(array) for key, array in record.items()}
+            self._writer.append(recorded, Layout(datasets))
         except Exception as error:  # whatever it is, somebody waits for the status
             status.set_exception(error)
             return
         self._last, self._last_times = record, times
         status.set_finished()
-
-    def _append(self, record: _Record) -> None:
-        """Write to the file; to a new one for another shape while nobody knows of the old one."""
-        file, folder = self._file, self._folder
-        if file is None or folder is None:
-            raise RefusedError(f"{self.name}: the spectra came after the run")
-        if not file.holds(record) and not file.told:
-            file.discard()
-            file = self._file = self._new_file(folder)
-        file.append(record)
 
 
 def _recorded(array: NDArray[Any]) -> NDArray[Any]:

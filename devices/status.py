@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, Self
 
 from ophyd.status import DeviceStatus, MoveStatus, StatusBase
 
@@ -45,6 +46,18 @@ class RequestStatus(_ToldWhy, DeviceStatus):
     def __init__(self, device: Any, what: str) -> None:
         self.what = what
         super().__init__(device, call_stop_on_failure=False)
+
+    def following(self, future: Future[Any]) -> Self:
+        """End as `future` ends, and return this status."""
+        future.add_done_callback(self._follow)
+        return self
+
+    def _follow(self, done: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            self.set_finished()
+        else:
+            self.set_exception(error)
 
     __repr__ = _ToldWhy.__str__
 

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 __all__ = ["DEGREE", "HERTZ", "KILOVOLT", "MICROMETRE", "MICROSECOND", "NANOMETRE", "NONE"]
-__all__ += ["METRE", "NANOMETRE_PER_VOLT", "NEWTON_PER_METRE", "RADIAN", "SECOND", "VOLT", "Unit"]
-__all__ += ["unit_of"]
+__all__ += ["METRE", "NANOMETRE_PER_VOLT", "NANONEWTON", "NEWTON_PER_METRE", "PERCENT", "RADIAN"]
+__all__ += ["SECOND", "VOLT", "Unit", "unit_of"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ METRE = Unit("m", "m", 1.0, 12)
 HERTZ = Unit("Hz", "Hz", 1.0, 3)
 VOLT = Unit("V", "V", 1.0, 6)
 RADIAN = Unit("rad", "rad", 1.0, 6)
+NANONEWTON = Unit("nN", "N", 1e9, 3)
+PERCENT = Unit("%", "", 100.0, 1)
 NEWTON_PER_METRE = Unit("N/m", "N/m", 1.0, 3)
 NANOMETRE_PER_VOLT = Unit("nm/V", "m/V", 1e9, 3)
 NONE = Unit("", "", 1.0, 3)

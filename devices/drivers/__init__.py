@@ -10,6 +10,14 @@ from devices.drivers.afm_protocols import (
     ScannerDriver,
     ScannerReading,
 )
+from devices.drivers.imaging_protocols import (
+    ChuckDriver,
+    ChuckReading,
+    ImageOrder,
+    ImagingDriver,
+    MountedProbe,
+    ProbeExchange,
+)
 from devices.drivers.protocols import (
     AxisReading,
     AxisSpecification,
@@ -31,12 +39,18 @@ __all__ = [
     "CameraDriver",
     "CameraSettings",
     "CameraState",
+    "ChuckDriver",
+    "ChuckReading",
     "ColumnDriver",
     "ColumnState",
     "Frame",
     "HeadDriver",
     "HeadReading",
+    "ImageOrder",
+    "ImagingDriver",
+    "MountedProbe",
     "MultiFrequencyLockin",
+    "ProbeExchange",
     "ScannerDriver",
     "ScannerReading",
     "StageDriver",

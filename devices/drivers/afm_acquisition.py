@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from devices.comb import FLEXURAL, Comb
 from devices.units import NANOMETRE
-from devices.wire import BusyError, CancelledError, InstrumentError
+from devices.wire import BusyError, Call, CancelledError, InstrumentError
 
-__all__ = ["Acquisition", "CrashGuard", "feedback_amplitude"]
+__all__ = ["Acquisition", "CrashGuard", "ended_by_its_client", "feedback_amplitude"]
 
+_CANCEL_POLL_S = 0.02
 _ABORTED_S = 5.0  # in which an acquisition that was aborted is over; a vendor's takes its time
 
 
@@ -48,6 +49,7 @@ class Acquisition:
     def __init__(self) -> None:
         self._state = threading.Condition()
         self._acquiring = False
+        self._doing = ""
         self._others: list[str] = []
         self._reason = ""
         self._abort = threading.Event()
@@ -61,9 +63,7 @@ class Acquisition:
             Names what cannot be done.
         """
         if self._acquiring and not self._abort.is_set():
-            raise BusyError(
-                f"{what} has to wait: the lock-in is acquiring; wait for its end, or abort it"
-            )
+            raise BusyError(f"{what} has to wait: {self._doing}; wait for its end, or abort it")
 
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
@@ -78,8 +78,15 @@ class Acquisition:
                 self._others.remove(what)
 
     @contextmanager
-    def acquiring(self) -> Iterator[threading.Event]:
+    def acquiring(
+        self, what: str = "an acquisition", doing: str = "the lock-in is acquiring"
+    ) -> Iterator[threading.Event]:
         """Have the instrument to oneself.
+
+        Parameters
+        ----------
+        what, doing : str
+            What it is for, as a thing and as a sentence, for messages.
 
         Yields
         ------
@@ -87,11 +94,12 @@ class Acquisition:
             Set when somebody aborts.
         """
         with self._state:
-            self._await_free("an acquisition")
+            self._await_free(what)
             if self._others:
-                raise BusyError(f"an acquisition has to wait: {self._others[0]} goes on")
+                raise BusyError(f"{what} has to wait: {self._others[0]} goes on")
             self._abort.clear()
             self._reason = ""
+            self._doing = doing
             self._acquiring = True
         try:
             yield self._abort
@@ -107,18 +115,43 @@ class Acquisition:
                 self._reason = reason
                 self._abort.set()
 
-    def cancelled(self) -> CancelledError:
-        """Return the error of an acquisition that was aborted."""
-        return CancelledError(
-            f"the acquisition was aborted: {self._reason or 'the instrument ended it'}; acquire "
-            "again for a whole one"
-        )
+    def cancelled(
+        self, what: str = "acquisition", todo: str = "acquire again for a whole one"
+    ) -> CancelledError:
+        """Return the error of an acquisition that was aborted.
+
+        Parameters
+        ----------
+        what, todo : str
+            What it was and what to do now, for the message.
+        """
+        reason = self._reason or "the instrument ended it"
+        return CancelledError(f"the {what} was aborted: {reason}; {todo}")
 
     def _await_free(self, what: str) -> None:
         """Refuse `what` during an acquisition, but let one that was aborted come to its end."""
         self.check_free(what)
         if not self._state.wait_for(lambda: not self._acquiring, _ABORTED_S):
             raise BusyError(f"{what} has to wait: an aborted acquisition does not end")
+
+
+@contextmanager
+def ended_by_its_client(call: Call, acquisition: Acquisition) -> Iterator[None]:
+    """Abort the acquisition as soon as the operation of `call` is cancelled."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_CANCEL_POLL_S):
+            if call.operation is not None and call.operation.cancelled.is_set():
+                acquisition.abort("its client cancelled it")
+
+    watcher = threading.Thread(target=watch, name="acquisition-cancel", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @dataclass

@@ -127,6 +127,43 @@ class HeadService:
         """Whether the tip is off the sample; see the module."""
         return self._is_lifted(self._driver.read())
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the tip is retracted as far as it goes, and rests there."""
+        reading = self._driver.read()
+        return reading.withdrawn and not reading.moving
+
+    @property
+    def withdrawals(self) -> int:
+        """How often the tip was withdrawn: who engages it must know when that was undone."""
+        return self._withdrawals
+
+    def engage(self, withdrawals: int) -> None:
+        """Take the present height as the working height: the tip is at the sample.
+
+        Parameters
+        ----------
+        withdrawals : int
+            How many there had been before the tip went there.
+
+        Raises
+        ------
+        CancelledError
+            There was another one.
+        """
+        working = replace(self._settings, working_height=self._driver.read().z)
+        if self._withdrawals != withdrawals:
+            raise CancelledError("the tip was withdrawn on its way to the sample")
+        self._settings = working
+
+    def keep_up(self) -> None:
+        """Take the present height as the working height, if there is one: the feedback moved it."""
+        if math.isfinite(self._settings.working_height):
+            withdrawals = self._withdrawals
+            working = replace(self._settings, working_height=self._driver.read().z)
+            if self._withdrawals == withdrawals:
+                self._settings = working
+
     def withdraw(self, reason: str) -> None:
         """Retract fully, whatever goes on; an acquisition that does ends with `reason`."""
         self._withdrawals += 1

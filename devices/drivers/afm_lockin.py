@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.comb import Comb, check_comb
-from devices.drivers.afm_acquisition import Acquisition, CrashGuard, feedback_amplitude
+from devices.drivers.afm_acquisition import (
+    Acquisition,
+    CrashGuard,
+    ended_by_its_client,
+    feedback_amplitude,
+)
 from devices.drivers.afm_head import HeadService
 from devices.drivers.afm_probe import ProbeService
 from devices.drivers.afm_protocols import MultiFrequencyLockin
@@ -36,7 +41,6 @@ from devices.wire import (
 
 __all__ = ["LockinService"]
 
-_CANCEL_POLL_S = 0.02
 _DETUNED = 1e-9  # of df; a tone of n = 1e5 is then still within 1e-4 of a bin
 
 
@@ -181,19 +185,8 @@ class LockinService:
     def _acquire(self, call: Call) -> Result:
         with self._acquisition.acquiring() as abort:
             self._refuse_moving()  # again: it may have been withdrawn just now
-            over = threading.Event()
-            watcher = threading.Thread(
-                target=self._abort_when_cancelled,
-                args=(call, over),
-                name="lockin-cancel",
-                daemon=True,
-            )
-            watcher.start()
-            try:
+            with ended_by_its_client(call, self._acquisition):
                 return self._measure(call, abort)
-            finally:
-                over.set()
-                watcher.join()
 
     def _measure(self, call: Call, abort: threading.Event) -> Result:
         pixels, comb = self._pixels, self._comb
@@ -226,11 +219,6 @@ class LockinService:
             {"start_time": start, "end_time": self._head.time},
             {"spectra": _plain(spectra, np.complex128), "z": _plain(heights, np.float64)},
         )
-
-    def _abort_when_cancelled(self, call: Call, over: threading.Event) -> None:
-        while not over.wait(_CANCEL_POLL_S):
-            if call.operation is not None and call.operation.cancelled.is_set():
-                self._acquisition.abort("its client cancelled it")
 
 
 def _plain(values: NDArray[Any], dtype: type) -> NDArray[Any]:

@@ -8,7 +8,8 @@ is offered to tests and benchmarks as `SimulatedAFM.truth` and to no command.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,10 @@ from sim.clock import Clock, ScaledClock
 from sim.forces import Force
 from sim.surface import Surface, ps_ldpe
 
-__all__ = ["AfmParameters", "AfmTruth", "SimulatedAFM", "SimulatedLockin"]
+if TYPE_CHECKING:
+    from devices.drivers.simulated_imaging import ImagingParameters, ImagingTruth
+
+__all__ = ["AfmParameters", "AfmTruth", "SimulatedAFM", "SimulatedLockin", "qnm_afm"]
 
 _SAMPLE_RATE = 50e6  # per second: 1/df is a whole number of samples for any df that divides it
 _BATCH = 64  # pixels simulated at once: the lanes of the fast engine
@@ -54,6 +58,10 @@ class SimulatedAFM:
         The instrument's time; real time by default.
     engine : Engine, optional
         What moves the cantilever; `sim.cantilever.FastEngine` by default.
+    samples : mapping of str to Surface, optional
+        What the chuck carries; with it the AFM takes images, and `surface` is the first of them.
+    imaging : ImagingParameters, optional
+        The kind of probe with which it images.
     """
 
     def __init__(
@@ -64,9 +72,13 @@ class SimulatedAFM:
         clock: Clock | None = None,
         *,
         engine: Engine | None = None,
+        samples: Mapping[str, Surface] | None = None,
+        imaging: ImagingParameters | None = None,
     ) -> None:
         clock = ScaledClock() if clock is None else clock
         parameters = AfmParameters() if parameters is None else parameters
+        if samples:
+            surface = next(iter(samples.values()))
         surface = ps_ldpe(seed) if surface is None else surface
         self._truth = AfmTruth(parameters, surface, clock.now())
         self._scanner = SimulatedScanner(clock)
@@ -79,6 +91,12 @@ class SimulatedAFM:
             engine=_fast_engine() if engine is None else engine,
             seed=seed,
         )
+        self._imaging = None
+        if samples:
+            from devices.drivers.simulated_imaging import ImagingStage, SimulatedImaging
+
+            stage = ImagingStage(self._truth, self._head, self._scanner, clock)
+            self._imaging = SimulatedImaging(stage, samples, imaging, seed)
         # What numba compiles is compiled now, not while a client waits for its first line.
         self._lockin.warm_up()
 
@@ -99,10 +117,31 @@ class SimulatedAFM:
 
     @property
     def drivers(self) -> AfmDrivers:
-        """The drivers, the nominal probe and a comb that drives nothing."""
+        """The drivers, the probe as it is known, and a comb that drives nothing."""
+        imaging = self._imaging
+        if imaging is None:
+            nominal = self._truth.parameters.nominal
+            return AfmDrivers(self._head, self._scanner, self._lockin, nominal, _COMB)
+        probe = imaging.probes.mounted
         return AfmDrivers(
-            self._head, self._scanner, self._lockin, self._truth.parameters.nominal, _COMB
+            self._head,
+            self._scanner,
+            self._lockin,
+            probe.calibration,
+            imaging.comb,
+            imager=imaging.imager,
+            chuck=imaging.chuck,
+            exchange=imaging.probes,
+            serial=probe.serial,
+            calibrated=probe.calibrated,
         )
+
+    @property
+    def imaging_truth(self) -> ImagingTruth:
+        """Probe and images as they are; for tests and benchmarks only."""
+        if self._imaging is None:
+            raise ValueError("this AFM takes no images: give it samples")
+        return self._imaging.probes.imaging
 
     @property
     def truth(self) -> AfmTruth:
@@ -297,6 +336,36 @@ def _refuse_pressed(distances: NDArray[np.float64]) -> None:
 def _tones_of(comb: Comb, axis: int) -> tuple[int, ...]:
     pairs = zip(comb.tones, comb.axes, strict=True)
     return tuple(sorted(tone for tone, of in pairs if of == axis))
+
+
+def qnm_afm(
+    seed: int = 0,
+    clock: Clock | None = None,
+    *,
+    imaging: ImagingParameters | None = None,
+    engine: Engine | None = None,
+) -> SimulatedAFM:
+    """Return the AFM of a PeakForce QNM campaign: nine impact copolymers and a tip sample.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed, commands and times give the same images.
+    clock : Clock, optional
+        The instrument's time; real time by default.
+    imaging : ImagingParameters, optional
+        The kind of probe; RTESPA-150-30 by default, each drawn by its serial number.
+    engine : Engine, optional
+        What moves the cantilever for the lock-in.
+    """
+    from sim.copolymer import FORMULATIONS, Copolymer
+    from sim.tip_sample import TipSample
+
+    samples: dict[str, Surface] = {
+        name: Copolymer(formulation, seed) for name, formulation in FORMULATIONS.items()
+    }
+    samples["tip"] = TipSample(seed)
+    return SimulatedAFM(seed=seed, clock=clock, engine=engine, samples=samples, imaging=imaging)
 
 
 def _fast_engine() -> Engine:

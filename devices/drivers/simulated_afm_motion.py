@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from devices.comb import FLEXURAL
 from devices.drivers.afm_protocols import HeadReading, Line, ScannerReading
+from devices.drivers.imaging_protocols import ChuckReading
+from devices.drivers.simulated_ramp import Ramp
 from devices.probe_calibration import ProbeCalibration
 from devices.wire import InstrumentError
 from sim.cantilever import Cantilever, Mode
 from sim.clock import Clock
 from sim.surface import Surface
 
-__all__ = ["AfmParameters", "AfmTruth", "SimulatedHead", "SimulatedScanner"]
+__all__ = ["AfmParameters", "AfmTruth", "SimulatedChuck", "SimulatedHead", "SimulatedScanner"]
 
 _RANGE = 5e-6  # m, of the z piezo
 _FIELD = 20e-6  # m, of the scanner
@@ -27,6 +29,10 @@ _Z_SPEED = 20e-6  # m/s; a z piezo crosses its range in a quarter of a second
 _WITHDRAW_SPEED = 200e-6
 _SCAN_SPEED = 100e-6  # m/s, back to the start of a line
 _GAIN = 0.6  # of the line-wise feedback; a tapping tip loses as much amplitude as it comes nearer
+_RELIEF = 1e-6  # m; no sample that fits under a z piezo of 5 µm stands out farther
+_CHUCK_SPEED = 10e-3  # m/s, of a motorised chuck
+_PITCH = 10e-3  # m from one sample on the chuck to the next
+_SAMPLE = 2e-3  # m from the middle of a sample to where it ends
 _SLEW = 20e-9  # m by which the feedback moves a pixel from one line to the next at most
 
 
@@ -108,12 +114,19 @@ class AfmTruth:
         Smallest distance to the surface at each pixel of the last acquisition, m.
     heights : ndarray, shape (pixels,)
         Height of the resting tip above the surface at each of those pixels, m.
+    sample : str
+        Name of the sample under the tip; empty where there is no chuck.
+    offset : tuple of float
+        Of the place that the chuck holds under the middle of the scanner from the middle of the
+        sample, m.
     """
 
     def __init__(self, parameters: AfmParameters, surface: Surface, start_time: float) -> None:
         self.parameters = parameters
         self.surface = surface
         self.start_time = start_time
+        self.sample = ""
+        self.offset = (0.0, 0.0)
         self.closest: NDArray[np.float64] = np.zeros(0)
         self.heights: NDArray[np.float64] = np.zeros(0)
 
@@ -123,7 +136,7 @@ class AfmTruth:
         """Return the point of the surface that lies under scanner position x, y (m) at `time`."""
         elapsed = time - self.start_time
         vx, vy, _ = self.parameters.drift
-        return x - vx * elapsed, y - vy * elapsed
+        return x + self.offset[0] - vx * elapsed, y + self.offset[1] - vy * elapsed
 
     def surface_z(
         self, x: NDArray[np.float64], y: NDArray[np.float64], time: NDArray[Any] | float
@@ -133,32 +146,10 @@ class AfmTruth:
         relief = self.surface.height(*self.place(x, y, time))
         return self.parameters.surface_z + drifted + relief
 
-
-@dataclass(frozen=True)
-class _Ramp:
-    """A piezo on its way, at constant speed."""
-
-    origin: NDArray[np.float64]
-    target: NDArray[np.float64]
-    begun: float
-    duration: float
-
-    @classmethod
-    def resting(cls, place: NDArray[np.float64]) -> _Ramp:
-        return cls(place, place, 0.0, 0.0)
-
-    def at(self, time: float) -> NDArray[np.float64]:
-        if time >= self.begun + self.duration:
-            return self.target
-        share = max(0.0, (time - self.begun) / self.duration)
-        return self.origin + share * (self.target - self.origin)
-
-    def moving(self, time: float) -> bool:
-        return time < self.begun + self.duration
-
-    def turned(self, target: NDArray[np.float64], time: float, speed: float) -> _Ramp:
-        origin = self.at(time)
-        return _Ramp(origin, target, time, float(np.linalg.norm(target - origin)) / speed)
+    def highest_z(self, time: float) -> float:
+        """Return a height of the piezo at which no resting tip touches any sample, m."""
+        drifted = self.parameters.drift[2] * (time - self.start_time)
+        return self.parameters.surface_z + drifted + _RELIEF
 
 
 class SimulatedHead:
@@ -169,10 +160,12 @@ class SimulatedHead:
         self._scanner = scanner
         self._clock = clock
         self._lock = threading.Lock()
-        self._ramp = _Ramp.resting(np.array([_RANGE]))
+        self._ramp = Ramp.resting(np.array([_RANGE]))
         self._profile = np.zeros(1)
         self._setpoint: float | None = None
         self._trace = np.zeros(0)
+        self._held: Ramp | None = None  # by the imager's feedback, while it is the present one
+        self._pressing = 0.0
 
     @property
     def limits(self) -> Mapping[str, tuple[float, float]]:
@@ -183,18 +176,49 @@ class SimulatedHead:
         """Return the state of the head; a resting tip in the surface is bent by how deep it is."""
         now = self._clock.now()
         with self._lock:
-            ramp = self._ramp
+            ramp, pressing = self._ramp, self._pressing if self._ramp is self._held else None
         z = float(ramp.at(now)[0])
-        place = self._scanner.read()
-        contact = self._truth.surface_z(np.array([place.x]), np.array([place.y]), now)
-        pressed = max(0.0, float(contact[0]) - z)
         return HeadReading(
             time=now,
             z=z,
             moving=ramp.moving(now),
             withdrawn=z >= _RANGE,
-            deflection=pressed / self._truth.parameters.sensitivity[FLEXURAL],
+            deflection=self._deflection(z, now) if pressing is None else pressing,
         )
+
+    def _deflection(self, z: float, now: float) -> float:
+        if z >= self._truth.highest_z(now):
+            return 0.0
+        place = self._scanner.read()
+        contact = self._truth.surface_z(np.array([place.x]), np.array([place.y]), now)
+        return max(0.0, float(contact[0]) - z) / self._truth.parameters.sensitivity[FLEXURAL]
+
+    def approach(self, z: float, speed: float) -> float:
+        """Start lowering to `z` (m) at `speed` (m/s) and return how long it takes, s."""
+        with self._lock:
+            self._ramp = self._ramp.turned(np.array([z]), self._clock.now(), speed)
+            return self._ramp.duration
+
+    def land(self, z: float, deflection: float) -> bool:
+        """Let the imager's feedback keep the tip at `z` (m), bent by `deflection` (V).
+
+        Returns
+        -------
+        bool
+            False when the tip is withdrawn, or on its way there: then it stays so.
+        """
+        with self._lock:
+            if self._ramp.target[0] >= _RANGE:
+                return False
+            self._ramp = self._held = Ramp.resting(np.array([z]))
+            self._pressing = deflection
+            return True
+
+    def ride(self, z: float) -> None:
+        """Follow the sample to `z` (m), if the imager's feedback still keeps the tip there."""
+        with self._lock:
+            if self._ramp is self._held:
+                self._ramp = self._held = Ramp.resting(np.array([z]))
 
     def start_move(self, z: float) -> float:
         """Start moving to `z`; the profile of the line moves along."""
@@ -205,7 +229,7 @@ class SimulatedHead:
     def stop(self) -> None:
         """Stop where it is."""
         with self._lock:
-            self._ramp = _Ramp.resting(self._ramp.at(self._clock.now()))
+            self._ramp = Ramp.resting(self._ramp.at(self._clock.now()))
 
     def withdraw(self) -> None:
         """Retract to the upper end of the range, and forget the line."""
@@ -247,7 +271,7 @@ class SimulatedHead:
             )
             heights = np.clip(self._trace + np.clip(step, -_SLEW, _SLEW), 0.0, _RANGE)
             self._profile = heights - heights.mean()
-            self._ramp = _Ramp.resting(np.array([heights.mean()]))
+            self._ramp = Ramp.resting(np.array([heights.mean()]))
 
 
 class SimulatedScanner:
@@ -257,7 +281,7 @@ class SimulatedScanner:
         self._clock = clock
         self._lock = threading.Lock()
         self._line: Line = (0.0, 0.0, 0.0, 0.0)
-        self._ramp = _Ramp.resting(np.zeros(2))
+        self._ramp = Ramp.resting(np.zeros(2))
 
     @property
     def limits(self) -> Mapping[str, tuple[float, float]]:
@@ -283,7 +307,7 @@ class SimulatedScanner:
     def stop(self) -> None:
         """Stop where it is."""
         with self._lock:
-            self._ramp = _Ramp.resting(self._ramp.at(self._clock.now()))
+            self._ramp = Ramp.resting(self._ramp.at(self._clock.now()))
 
     def fly_back(self) -> float:
         """Go to the start of the line, and return the time that it takes, s."""
@@ -297,5 +321,70 @@ class SimulatedScanner:
 
     def arrive(self) -> None:
         """Be at the end of the line."""
+        self.be_at(*self._line[2:])
+
+    def be_at(self, x: float, y: float) -> None:
+        """Be at x, y (m), where a scan has come."""
         with self._lock:
-            self._ramp = _Ramp.resting(np.array(self._line[2:]))
+            self._ramp = Ramp.resting(np.array([x, y]))
+
+
+class SimulatedChuck:
+    """`ChuckDriver` over samples in a row; see `devices.drivers.imaging_protocols`.
+
+    Parameters
+    ----------
+    truth : AfmTruth
+        Knows what is under the tip.
+    samples : mapping of str to Surface
+        The samples; the first is under the tip at the beginning.
+    clock : Clock
+        The instrument's time.
+    """
+
+    def __init__(self, truth: AfmTruth, samples: Mapping[str, Surface], clock: Clock) -> None:
+        self._truth = truth
+        self._samples = dict(samples)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sample = truth.sample = self.positions[0]
+        self._ramp = Ramp.resting(np.zeros(2))
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """Names of the samples."""
+        return tuple(self._samples)
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """Ranges of the offsets."""
+        return MappingProxyType({"x": (-_SAMPLE, _SAMPLE), "y": (-_SAMPLE, _SAMPLE)})
+
+    def read(self) -> ChuckReading:
+        """Return the state of the chuck."""
+        now = self._clock.now()
+        with self._lock:
+            sample, ramp = self._sample, self._ramp
+        x, y = ramp.at(now) - self._middle(sample)
+        there = abs(x) <= _SAMPLE and abs(y) <= _SAMPLE
+        return ChuckReading(now, sample if there else "", float(x), float(y), ramp.moving(now))
+
+    def start_move(self, sample: str, x: float, y: float) -> float:
+        """Start moving; the tip is withdrawn, so it meets only what is there in the end."""
+        with self._lock:
+            target = self._middle(sample) + np.array([x, y])
+            self._ramp = self._ramp.turned(target, self._clock.now(), _CHUCK_SPEED)
+            self._sample = self._truth.sample = sample
+            self._truth.surface, self._truth.offset = self._samples[sample], (x, y)
+            return self._ramp.duration
+
+    def stop(self) -> None:
+        """Stop where it is."""
+        with self._lock:
+            place = self._ramp.at(self._clock.now())
+            self._ramp = Ramp.resting(place)
+            x, y = place - self._middle(self._sample)
+            self._truth.offset = (float(x), float(y))
+
+    def _middle(self, sample: str) -> NDArray[np.float64]:
+        return np.array([self.positions.index(sample) * _PITCH, 0.0])

@@ -99,6 +99,8 @@ def test_a_line_with_all_that_belongs_to_it_is_one_event(bench: AfmBench) -> Non
     assert (event["data"]["afm_scanner_x"], event["data"]["afm_scanner_y"]) == (1.0, 0.5)
     probe = descriptor["configuration"]["afm_probe"]["data"]
     assert probe == {
+        "afm_probe_serial": "",
+        "afm_probe_calibrated": 0,
         "afm_probe_resonance_frequency": [300e3, 1.89e6],
         "afm_probe_quality_factor": [400.0, 1200.0],
         "afm_probe_spring_constant": [40.0, 2000.0],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from afm_bench import BIMODAL, Tapper, quiet
 
-from devices import Comb
+from devices import Comb, ProbeCalibration
 from devices.drivers import afm_services
 from devices.drivers.afm_acquisition import CrashGuard, feedback_amplitude
 from devices.drivers.simulated_afm import SimulatedAFM
@@ -403,6 +403,5 @@ def test_spectra_of_another_shape_are_refused(desk: Desk, monkeypatch: pytest.Mo
 def test_the_calibration_keeps_what_is_not_set(desk: Desk) -> None:
     nominal = desk.simulated.drivers.probe
     desk.call("probe.set", radius=12e-9)
-    values = desk.read("probe")
-    values.pop("time")
-    assert values == replace(nominal, radius=12e-9).to_wire()
+    calibration = ProbeCalibration.from_wire(desk.read("probe"))
+    assert calibration == replace(nominal, radius=12e-9)
