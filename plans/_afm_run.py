@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import bluesky.plan_stubs as bps
@@ -18,12 +18,11 @@ from bluesky.utils import FailedStatus, MsgGenerator
 from analysis.intermodulation.modes import Mode
 from devices.afm import Afm
 from devices.comb import TORSIONAL
-from devices.head import Head
 from plans._steps import read_into, read_now, triggered
+from plans._withdrawal import withdraw, withdrawn
 from plans.endings import ending_with, insist, let_failures_pass
 
 __all__ = [
-    "Withdrawal",
     "afm_metadata",
     "afm_run",
     "arrive",
@@ -39,7 +38,6 @@ T = TypeVar("T")
 _TRIES = 5  # to arrive though pauses break the way off
 _HEIGHT_NM = 0.5  # within which the head has arrived: a piezo's noise
 _PLACE_UM = 0.01  # within which the scanner has
-_WITHDRAWN_S, _LOOK_AGAIN_S = 30.0, 0.05  # a motorised head takes seconds
 _CALIBRATED = (
     "resonance_frequency",
     "quality_factor",
@@ -47,22 +45,6 @@ _CALIBRATED = (
     "mode_axis",
     "radius",
 )
-
-
-@dataclass(frozen=True)
-class Withdrawal:
-    """The withdrawal of the tip as something that a plan can stop, which is never refused."""
-
-    head: Head
-
-    @property
-    def name(self) -> str:
-        """For the messages of a plan."""
-        return f"{self.head.name}_withdrawal"
-
-    def stop(self, success: bool = True) -> None:
-        """Retract the tip, whatever goes on."""
-        self.head.withdraw()
 
 
 def height_key(afm: Afm) -> str:
@@ -137,8 +119,8 @@ def afm_run(
     """
     found: list[T] = []
 
-    def withdraw(failed: bool) -> MsgGenerator[None]:
-        yield from bps.stop(Withdrawal(afm.head))
+    def retract(failed: bool) -> MsgGenerator[None]:
+        yield from withdraw(afm.head)
 
     def stop(failed: bool) -> MsgGenerator[None]:
         if failed:
@@ -156,14 +138,7 @@ def afm_run(
         yield from insist(afm.head.feedback, "off")
 
     def retracted(failed: bool) -> MsgGenerator[None]:
-        waited = 0.0
-        while not (yield from bps.rd(afm.head.withdrawn, default_value=1)):
-            if waited >= _WITHDRAWN_S:
-                raise RuntimeError(
-                    f"{afm.head.name} is not withdrawn after {_WITHDRAWN_S:g} s: look at the tip"
-                )
-            yield from bps.sleep(_LOOK_AGAIN_S)
-            waited += _LOOK_AGAIN_S
+        yield from withdrawn(afm.head)
 
     @bpp.run_decorator(md=dict(md))
     def run() -> MsgGenerator[None]:
@@ -175,7 +150,7 @@ def afm_run(
 
     uid = yield from ending_with(
         bpp.rewindable_wrapper(staged(), False),
-        withdraw,  # first: nothing must keep the tip on the sample
+        retract,  # first: nothing must keep the tip on the sample
         stop,
         unstage,
         switch_off,  # after the file is closed: a comb is not changed while a run writes spectra

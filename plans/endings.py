@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import bluesky.plan_stubs as bps
-from bluesky.utils import FailedStatus, MsgGenerator
+from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
 
 __all__ = ["ending_with", "insist", "let_failures_pass"]
 
@@ -49,7 +49,7 @@ def ending_with(
     try:
         result = yield from plan
     except Exception as error:
-        first = error
+        first = _asked_for(error)
     failed = first is not None
     for part in parts:
         try:
@@ -62,6 +62,19 @@ def ending_with(
     if first is not None:
         raise first
     return result
+
+
+def _asked_for(error: Exception) -> Exception:
+    """The abort that an error came out of, or else the error.
+
+    What an abort stops fails, and the RunEngine throws that failure in on the way out.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, RunEngineControlException):
+            return found
+        found = found.__context__
+    return error
 
 
 def insist(device: Any, value: Any) -> MsgGenerator[None]:

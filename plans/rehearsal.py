@@ -15,6 +15,7 @@ import bluesky.preprocessors as bpp
 from bluesky.simulators import RunEngineSimulator
 from bluesky.utils import MsgGenerator
 
+from plans._durations import shown_time
 from plans._exposures import least_overlap, most_exposed
 from plans._walk import Walk
 
@@ -22,7 +23,6 @@ __all__ = ["Rehearsal", "rehearse"]
 
 _COMMANDS = ("read", "locate", "set", "trigger", "sleep", "wait", "wait_for")
 _BYTES_PER_PIXEL = 2
-_LONGER_UNITS = ((3600.0, "h"), (60.0, "min"))
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Rehearsal:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.moves} moves and {self.images} images in {_time(self.duration)} or more: "
-            f"moves {_time(self.moving)}, frames {_time(self.exposing)}, sleeps "
-            f"{_time(self.sleeping)}; beam on for {_time(self.beam_on)}"
+            f"{self.moves} moves and {self.images} images in {shown_time(self.duration)} or more: "
+            f"moves {shown_time(self.moving)}, frames {shown_time(self.exposing)}, sleeps "
+            f"{shown_time(self.sleeping)}; beam on for {shown_time(self.beam_on)}"
         ]
         lines += [
             f"{axis} from {low:.5g} to {high:.5g} {self.units[axis]}, a way of "
@@ -148,10 +148,3 @@ def _summary(walk: Walk) -> Rehearsal:
         overlap=least_overlap(walk.exposures),
         data_mb=1e-6 * _BYTES_PER_PIXEL * walk.pixels,
     )
-
-
-def _time(seconds: float) -> str:
-    for size, unit in _LONGER_UNITS:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.3g} s"
