@@ -58,11 +58,12 @@ $(VENV)/core.stamp: $(VENV)/bin/python pyproject.toml locks/core.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/core.stamp locks/dev.txt
+$(VENV)/dev.stamp: $(VENV)/core.stamp locks/dev.txt locks/readers.txt
 	$(PIP) install --quiet --require-hashes -r locks/dev.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r locks/readers.txt
 	@touch $@
 
-$(VENV)/bench.stamp: $(VENV)/core.stamp locks/bench.txt locks/peers.txt
+$(VENV)/bench.stamp: $(VENV)/core.stamp locks/bench.txt locks/peers.txt locks/readers.txt
 	$(PIP) install --quiet --require-hashes -r locks/bench.txt
-	$(PIP) install --quiet --require-hashes --no-deps -r locks/peers.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r locks/peers.txt -r locks/readers.txt
 	@touch $@
