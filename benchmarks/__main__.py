@@ -25,6 +25,9 @@ ALL = (
     "reconstruction",
     "generic_force",
     "parametric_force",
+    "peakforce",
+    "spm_files",
+    "tip_shape",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 

@@ -12,6 +12,7 @@ import typer
 
 from station.cli_afm import afm_run_app
 from station.cli_errors import told_in_a_line
+from station.cli_files import files_app
 from station.cli_options import (
     AsJSON,
     Data,
@@ -44,6 +45,7 @@ for _name, _group in (
 ):
     app.add_typer(_group, name=_name)
 run_app.add_typer(afm_run_app)
+app.add_typer(files_app)
 
 # A run is named by the first characters of its uid, by its scan number, or by -1 for the latest;
 # the last must not be taken for an option.
@@ -165,6 +167,22 @@ def report(
 
     written = write_report(load(settings, data), uid, output)
     typer.echo(f"{written.figure}\n{written.text}")
+
+
+@app.command(context_settings=_NUMBERS)
+@told_in_a_line
+def campaign(
+    uid: Annotated[
+        str, typer.Argument(metavar="UID", help="Of a campaign, its name, or -1.")
+    ] = "-1",
+    settings: SettingsFile = None,
+    data: Data = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show what a campaign of images found so far, with its figures."""
+    from station.campaign_report import print_campaign
+
+    print_campaign(load(settings, data), uid, as_json=as_json)
 
 
 @app.command(context_settings=_NUMBERS)

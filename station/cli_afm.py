@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from station.cli_errors import told_in_a_line
-from station.cli_options import AFMRunOptions, interval, numbers, sharing
+from station.cli_options import AFMRunOptions, interval, names, numbers, sharing
 
 __all__ = ["afm_run_app"]
 
@@ -115,3 +115,106 @@ def run_force_map(
 
     edges = interval("--x", x), interval("--y", y)
     _do(ForceMap(*edges, rows, columns, feedback, options.drive()), options)
+
+
+@dataclass(frozen=True)
+class ImagingOptions(AFMRunOptions):
+    """The options of every experiment that takes images."""
+
+    rate: Annotated[
+        float | None, typer.Option(metavar="HZ", help="Lines a second; 1, phase images 2.")
+    ] = None
+    size: Annotated[
+        float | None, typer.Option(metavar="UM", help="Fast side, µm; 4, phase images 10.")
+    ] = None
+    lines: Annotated[int, typer.Option(help="Of an image.")] = 256
+    points: Annotated[int, typer.Option(help="Of a line.")] = 256
+
+    def frame(self, size: float = 4.0, rate: float = 1.0) -> Any:
+        """As the recipes want it, `size` and `rate` by default."""
+        from station.image_recipes import Frame
+
+        return Frame(
+            size=size if self.size is None else self.size,
+            rate=rate if self.rate is None else self.rate,
+            lines=self.lines,
+            points=self.points,
+        )
+
+
+@afm_run_app.command("image")
+@told_in_a_line
+@sharing(ImagingOptions)
+def run_image(
+    options: ImagingOptions,
+    sample: Annotated[str, typer.Argument(help="Its name on the chuck.")],
+    x: Annotated[float, typer.Option(metavar="UM", help="Of the field on the sample, µm.")] = 0.0,
+    y: Annotated[float, typer.Option(metavar="UM", help="Of the field on the sample, µm.")] = 0.0,
+    mode: Annotated[str, typer.Option(help="PeakForce QNM, ScanAsyst or Tapping.")] = (
+        "PeakForce QNM"
+    ),
+    setpoint: Annotated[float | None, typer.Option(metavar="NN", help="Peak force, nN.")] = None,
+) -> None:
+    """Take an image of a sample with all channels of the mode."""
+    from station.image_recipes import TakeImage
+
+    _do(TakeImage(sample, x, y, options.frame(), mode, setpoint), options)
+
+
+@afm_run_app.command("phase-series")
+@told_in_a_line
+@sharing(ImagingOptions)
+def run_phase_series(
+    options: ImagingOptions,
+    samples: Annotated[str, typer.Argument(metavar="NAME,NAME", help="Names on the chuck.")],
+    fields: Annotated[int, typer.Option(min=1, help="Of each sample.")] = 1,
+) -> None:
+    """Take phase images in tapping of several fields, a run each."""
+    from station.image_recipes import PhaseSeries
+
+    _do(PhaseSeries(names(samples), fields, options.frame(10.0, 2.0)), options)
+
+
+@afm_run_app.command("campaign")
+@told_in_a_line
+@sharing(ImagingOptions)
+def run_campaign(
+    options: ImagingOptions,
+    samples: Annotated[str, typer.Argument(metavar="NAME,NAME", help="Names on the chuck.")] = "",
+    images: Annotated[int, typer.Option(help="Of each sample.")] = 45,
+    tip_every: Annotated[int, typer.Option(help="Images between two checks of the tip.")] = 15,
+    order: Annotated[str, typer.Option(help="interleaved, random or by sample.")] = "interleaved",
+    name: Annotated[str, typer.Option(help="For people.")] = "campaign",
+    probes: Annotated[
+        str, typer.Option(metavar="NO,NO", help="Serial numbers of the probes that may be put in.")
+    ] = "",
+    resume: Annotated[
+        str, typer.Option(metavar="UID", help="Go on with one: its uid, its name, or -1.")
+    ] = "",
+) -> None:
+    """Image several samples unattended, the tip checked among them; can be gone on with."""
+    from station.image_recipes import RunCampaign
+
+    box = names(probes) if probes else ()
+    if resume:
+        from station.campaigns import read_campaign
+        from station.lookup import journal_folder
+
+        if samples:
+            raise ValueError("--resume goes on with a campaign as it was begun: name no samples")
+        record = read_campaign(journal_folder(options.loaded()), resume)
+        _do(RunCampaign(record.campaign, record.done, box), options)
+        return
+    from plans import Campaign
+
+    if not samples:
+        raise ValueError("name samples on the chuck, as A2,C3,C5, or a campaign to --resume")
+    asked = Campaign(
+        names(samples),
+        images=images,
+        scan=options.frame().scan,
+        tip_every=tip_every,
+        order=order,
+        name=name,
+    )
+    _do(RunCampaign(asked, probes=box), options)

@@ -28,6 +28,7 @@ __all__ = [
     "Surface",
     "interval",
     "load",
+    "names",
     "numbers",
     "sharing",
 ]
@@ -181,6 +182,11 @@ def sharing(options: type) -> Callable[[Callable[..., None]], Callable[..., None
         return whole
 
     return decorate
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

@@ -15,6 +15,8 @@ from station.settings import AFMSettings, SimulatorSettings, TEMSettings
 
 if TYPE_CHECKING:
     from devices.drivers.afm import AfmDrivers
+    from devices.drivers.simulated_afm import SimulatedAFM
+    from sim.clock import Clock
 
 __all__ = [
     "AFM_DRIVERS",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 
+_COPOLYMERS = "copolymers"  # the chuck of a QNM campaign: nine samples and a tip sample
 _LEAST_POLL_S = 0.002  # however fast the clock: the processor is shared with the camera
 
 
@@ -153,12 +156,9 @@ class OpenAFM:
 
 @contextmanager
 def _simulated_afm(settings: AFMSettings) -> Iterator[OpenAFM]:
-    from devices.drivers.simulated_afm import SimulatedAFM
     from sim.clock import ScaledClock
 
-    surface = _afm_surface(settings)
-    clock = ScaledClock(settings.clock_rate)
-    afm = SimulatedAFM(surface=surface, seed=settings.seed, clock=clock)
+    afm = _afm_of(settings, ScaledClock(settings.clock_rate))
     facts = {
         "simulated": True,
         "surface": settings.surface,
@@ -169,15 +169,18 @@ def _simulated_afm(settings: AFMSettings) -> Iterator[OpenAFM]:
     yield OpenAFM(afm.drivers, facts, poll_s)
 
 
-def _afm_surface(settings: AFMSettings) -> Any:
+def _afm_of(settings: AFMSettings, clock: Clock) -> SimulatedAFM:
+    from devices.drivers.simulated_afm import SimulatedAFM, qnm_afm
     from sim.surface import pp_rubber, ps_ldpe
 
     surfaces = {"ps-ldpe": ps_ldpe, "pp-rubber": pp_rubber}
+    if settings.surface == _COPOLYMERS:
+        return qnm_afm(settings.seed, clock)
     if settings.surface not in surfaces:
-        raise DriverError(
-            f"afm.surface {settings.surface!r} does not exist; there are: {', '.join(surfaces)}"
-        )
-    return surfaces[settings.surface](settings.seed)
+        known = ", ".join((*surfaces, _COPOLYMERS))
+        raise DriverError(f"afm.surface {settings.surface!r} does not exist; there are: {known}")
+    surface = surfaces[settings.surface](settings.seed)
+    return SimulatedAFM(surface=surface, seed=settings.seed, clock=clock)
 
 
 OpenerOfAFM = Callable[[AFMSettings], AbstractContextManager[OpenAFM]]

@@ -27,6 +27,7 @@ from station.keys import client_security
 from station.live import LiveAnalysis, Watch
 from station.lookup import report_folder
 from station.metadata import PersistentMetadata, package_versions
+from station.presence import announced
 from station.results import make_analyses
 from station.servers import READY_S, InstrumentServer, ServerFacts
 from station.settings import Settings
@@ -216,6 +217,7 @@ class Station:
             device = kind.device(client, self.settings.data / "assets")
             undo.callback(device.close)
             device.wait_for_connection(timeout=_CONNECT)
+            undo.enter_context(announced(self.settings.data, facts))
             self._undo.push(undo.pop_all())
         self.sd.baseline = [*self.sd.baseline, *kind.baseline(device)]
         self._devices[name], self.facts[name] = device, facts

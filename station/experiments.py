@@ -186,13 +186,15 @@ def measure(station: Station, experiment: Experiment, screen: Console) -> Outcom
         except RunEngineInterrupted:
             line = _abort(station, experiment, follow.uid)
             _let_analysis_finish(station, follow.uid)
-            raise CommandError(line, 130) from None
+            raise CommandError(f"{line}{_go_on(experiment)}", 130) from None
         except FailedStatus as error:
-            raise CommandError(f"{_cause(error)}{_closed(follow.uid)}") from error
+            line = f"{_cause(error)}{_closed(follow)}{_go_on(experiment)}"
+            raise CommandError(line) from error
         except Exception as error:
             if follow.uid is None:
                 raise
-            raise CommandError(f"{_cause(error)}{_closed(follow.uid)}") from error
+            line = f"{_cause(error)}{_closed(follow)}{_go_on(experiment)}"
+            raise CommandError(line) from error
         finally:
             if station.live is not None:
                 station.live.watch.tell(None)
@@ -219,8 +221,15 @@ def _let_analysis_finish(station: Station, uid: str | None) -> None:
         station.live.future(uid).result(timeout=_ANALYSIS)
 
 
-def _closed(uid: str | None) -> str:
-    return f"; run {uid[:8]} is closed as failed" if uid else ""
+def _closed(follow: _Follow) -> str:
+    if follow.uid is None or not follow.running:
+        return ""
+    return f"; run {follow.uid[:8]} is closed as failed"
+
+
+def _go_on(experiment: Experiment) -> str:
+    command = experiment.go_on()
+    return f"; to go on: {command}" if command else ""
 
 
 def _cause(error: BaseException) -> str:
@@ -248,20 +257,38 @@ class _Follow:
         self._bar = bar
         self._task = bar.add_task("connecting", total=None)
         self._primary: str | None = None
+        self._in_series = False
         self._analyses: dict[str, TaskID] = {}
         self._lock = threading.Lock()
         self.uid: str | None = None
+        self.running = False
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         if name == "start":
-            self.uid = doc["uid"]
-            self._bar.update(
-                self._task, total=doc.get("num_points"), description=doc.get("plan_name", "run")
-            )
+            self._begin(doc)
         elif name == "descriptor" and doc["name"] == "primary":
             self._primary = doc["uid"]
         elif name == "event" and doc["descriptor"] == self._primary:
-            self._bar.advance(self._task)
+            if not self._in_series:
+                self._bar.advance(self._task)
+        elif name == "stop":
+            self.running = doc["exit_status"] != "success"
+            if self._in_series:
+                self._bar.advance(self._task)
+
+    def _begin(self, start: Mapping[str, Any]) -> None:
+        """Show a run; one of a series or a campaign is a step of that."""
+        self.uid, self.running = start["uid"], True
+        series = start.get("campaign") or start.get("series")
+        self._in_series = series is not None
+        name = start.get("plan_name", "run")
+        if series is None:
+            self._bar.update(self._task, total=start.get("num_points"), description=name)
+            return
+        told = f"{name} {start.get('sample', '')}".rstrip()
+        self._bar.update(
+            self._task, total=series["of"], completed=series["index"], description=told
+        )
 
     def analysis(self, raw_uid: str, what: str, done: int, total: int) -> None:
         """Show how far the live analysis is; on its thread."""
@@ -315,9 +342,8 @@ def run(
         screen.print(table)
     for name, path in files.items():
         screen.print(f"{name} {path}", highlight=False, soft_wrap=True)
-    screen.print(f"run {outcome.uid} (scan {scan_id})", highlight=False)
-    further = "report" if kind_named(experiment.analysis) is not None else "show"
-    screen.print(f"look further: twinscope {further} {outcome.uid[:8]}", highlight=False)
+    screen.print(f"{experiment.what} {outcome.uid} (scan {scan_id})", highlight=False)
+    screen.print(f"look further: {experiment.further(outcome)}", highlight=False)
 
 
 def estimate(

@@ -43,6 +43,9 @@ class Experiment(ABC):
     safe = "the stage was stopped, the beam is blanked"
     """How the instrument is left when the experiment is stopped."""
 
+    what = "run"
+    """What the uid of its outcome names."""
+
     @property
     def analysis(self) -> str:
         """Name of its analysis."""
@@ -65,6 +68,15 @@ class Experiment(ABC):
     def leave(self, outcome: Outcome, data: Path) -> Mapping[str, str]:
         """Write what is wanted beside the record: what it is and where, one line each."""
         return {}
+
+    def further(self, outcome: Outcome) -> str:
+        """The command that shows what it found."""
+        command = "show" if kind_named(self.analysis) is None else "report"
+        return f"twinscope {command} {outcome.uid[:8]}"
+
+    def go_on(self) -> str:
+        """The command that goes on with it when it was broken off; "" where none does."""
+        return ""
 
     def table(self, outcome: Outcome) -> RenderableType | None:
         """What was found, for the terminal; None where nothing was."""

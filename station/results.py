@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from station.force_tables import force_row, force_table
+from station.image_tables import image_figure, image_page, image_row, image_table
 from station.stage_tables import (
     closure_table,
     closures_of,
@@ -171,11 +172,37 @@ class _Intermodulation(Kind):
         return force_page(found)
 
 
+class _Image(Kind):
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        from analysis.live import ImageAnalysis
+
+        options.pop("progress", None)
+        return ImageAnalysis(emit, **options)
+
+    def read(self, documents: Documents) -> Any:
+        from analysis.qnm.results import result_from_documents
+
+        return result_from_documents(documents)
+
+    def table(self, result: Any) -> RenderableType:
+        return image_table(result)
+
+    def row(self, result: Any) -> dict[str, Any]:
+        return {"image": image_row(result)}
+
+    def figure(self, found: Stored) -> Figure:
+        return image_figure(found)
+
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        return image_page(found)
+
+
 # The most particular first: a run goes to the first analysis that wants it.
 _KINDS: Mapping[str, Kind] = {
     "mosaic": _Mosaic(),
     "hysteresis": _Stage(),
     "intermodulation": _Intermodulation(),
+    "image": _Image(),
 }
 
 

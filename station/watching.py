@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import html
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from station.cli_errors import CommandError
 from station.journal import (
@@ -25,7 +25,11 @@ from station.journal import (
 from station.lookup import NotAnalysedError, Stored, journal_folder, raw_run, report_folder
 from station.report import save_figure
 from station.results import kind_of
+from station.seen_lines import ScannedLines
 from station.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Watcher", "watch"]
 
@@ -38,6 +42,9 @@ _PAGE = """<!doctype html>
 <style>body{{font:14px sans-serif;margin:1em}} img{{max-width:100%}}</style></head>
 <body><p>{title}</p><img src="{figure}" alt="{title}"></body></html>
 """
+
+
+_Shown = tuple[Stored, str]  # and what it is, in words
 
 
 @dataclass
@@ -185,48 +192,78 @@ def watch(
     """
     stop = threading.Event() if stop is None else stop
     folder = settings.data / "live" if folder is None else folder
-    page, number = folder / "index.html", 0
-    for found, words in _looks(Watcher(settings, name), every_s, tell, stop):
+    window = _Window(folder, every_s, tell, drawn)
+    watcher = Watcher(settings, name)
+    with ScannedLines(settings) as scanned:
+        while True:
+            over = watcher.done
+            found = _new(watcher, tell)
+            if found is not None:
+                window.show(found)
+            elif over:
+                return
+            elif (lines := scanned.look()) is not None:
+                figure, words = lines
+                window.draw(figure, f"{watcher.progress()}, {words}")
+            if stop.wait(every_s):
+                return
+
+
+def _new(watcher: Watcher, tell: Callable[[str], object]) -> _Shown | None:
+    """What is new; None when nothing is."""
+    try:
+        found = watcher.look()
+    except NotAnalysedError as error:
+        if watcher.of_one_run:
+            raise
+        tell(str(error))
+        return None
+    return None if found is None else (found, watcher.progress())
+
+
+class _Window:
+    """The page and its figure."""
+
+    def __init__(
+        self,
+        folder: Path,
+        every_s: float,
+        tell: Callable[[str], object],
+        drawn: Callable[[Path], object],
+    ) -> None:
+        self._folder = folder
+        self._every_s = every_s
+        self._tell = tell
+        self._drawn = drawn
+        self._number = 0
+
+    def show(self, shown: _Shown) -> None:
+        """Draw what an analysis has found."""
+        found, words = shown
         try:
             figure = found.kind.progress_figure(found)
         except ValueError as error:  # nothing to draw yet
-            tell(f"{words}; {error}")
-            continue
-        number += 1
+            self._tell(f"{words}; {error}")
+            return
+        self.draw(figure, words)
+
+    def draw(self, figure: Figure, words: str) -> None:
+        """Write a figure and the page about it."""
+        self._number += 1
+        page = self._folder / "index.html"
+        text = _PAGE.format(
+            title=html.escape(words),
+            every=self._every_s,
+            figure=f"{_FIGURE}?{self._number}",  # else a browser keeps the one that it has
+        )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_figure(figure, folder / _FIGURE, _DPI)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_figure(figure, self._folder / _FIGURE, _DPI)
             half = page.with_name(f".{page.name}.part")
-            half.write_text(_page(words, every_s, number), encoding="utf-8")
+            half.write_text(text, encoding="utf-8")
             half.replace(page)
         except OSError as error:
-            raise CommandError(f"{folder} cannot be written: {error.strerror}") from error
-        if number == 1:
-            drawn(page)
-        tell(words)
-
-
-def _page(words: str, every_s: float, number: int) -> str:
-    """The page; the number keeps a browser from showing the figure that it has."""
-    title = html.escape(words)
-    return _PAGE.format(title=title, every=every_s, figure=f"{_FIGURE}?{number}")
-
-
-def _looks(
-    watcher: Watcher, every_s: float, tell: Callable[[str], object], stop: threading.Event
-) -> Iterator[tuple[Stored, str]]:
-    """What is new, whenever something is, until the run that was asked for is over."""
-    while True:
-        over, found = watcher.done, None
-        try:
-            found = watcher.look()
-        except NotAnalysedError as error:
-            if watcher.of_one_run:
-                raise
-            tell(str(error))
-        if found is not None:
-            yield found, watcher.progress()
-        elif over:
-            return
-        if stop.wait(every_s):
-            return
+            raise CommandError(f"{self._folder} cannot be written: {error.strerror}") from error
+        if self._number == 1:
+            self._drawn(page)
+        self._tell(words)

@@ -2,6 +2,7 @@
 
 from .choice import Analyses, Analysis
 from .hysteresis import HysteresisAnalysis
+from .images import ImageAnalysis
 from .intermodulation import IntermodulationAnalysis
 from .mosaic import MosaicAnalysis
 from .router import AnalysisRouter
@@ -11,6 +12,7 @@ __all__ = [
     "Analysis",
     "AnalysisRouter",
     "HysteresisAnalysis",
+    "ImageAnalysis",
     "IntermodulationAnalysis",
     "MosaicAnalysis",
 ]

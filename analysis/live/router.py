@@ -282,12 +282,16 @@ class AnalysisRouter(ABC):
     def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
         """Begin the analysis of a run."""
 
+    def assets_of(self, start: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of `assets` in this run: an instrument's modes have each their own."""
+        return self.assets
+
     def wants(self, start: Mapping[str, Any]) -> bool:
         """Whether the run of this start document will be analysed."""
         fields = start.get("fields")
         if start.get("purpose") == "analysis" or not isinstance(fields, Mapping):
             return False
-        named = all(isinstance(fields.get(name), str) for name in self.assets)
+        named = all(isinstance(fields.get(name), str) for name in self.assets_of(start))
         return named and self.understands(start)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -329,7 +333,7 @@ class AnalysisRouter(ABC):
         except Exception as error:
             publisher.stop("fail", _words(error), doc["time"])
             raise
-        keys = {name: doc["fields"][name] for name in self.assets}
+        keys = {name: doc["fields"][name] for name in self.assets_of(doc)}
         self._runs[doc["uid"]] = _Run(keys, doc, analysis, publisher)
 
     def _on_descriptor(self, doc: Mapping[str, Any]) -> None:

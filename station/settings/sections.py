@@ -83,8 +83,9 @@ class AFMSettings(Section):
         Which driver stands behind the server; ``simulated`` is always there. ``module:function``
         is one's own, see `station.drivers.open_afm`.
     surface : str
-        Sample of the simulated microscope: ``ps-ldpe``, polystyrene with polyethylene, or
-        ``pp-rubber``, polypropylene with rubber.
+        Sample of the simulated microscope: ``ps-ldpe``, polystyrene with polyethylene;
+        ``pp-rubber``, polypropylene with rubber; or ``copolymers``, a chuck with nine impact
+        copolymers (A2, B1 to B5, C3, C5, E4) and a tip sample, under a probe for PeakForce QNM.
     seed : int
         From which surface and noise are drawn.
     clock_rate : float
