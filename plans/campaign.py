@@ -299,13 +299,16 @@ def _probe(
         )
     yield from withdraw(afm.head)
     yield from withdrawn(afm.head)
-    yield from new_probe(worn)
-    serial = yield from read_now(afm.probe.serial)
-    if serial in course.condemned:
-        raise ProbeError(
-            f"{_verdict(course.condemned[serial])}, and it is in the holder still; put in a new "
-            "probe and resume the campaign"
-        )
+    tried: set[str] = set()
+    while serial in course.condemned:  # after an interruption an older one may be in the holder
+        if serial in tried:
+            raise ProbeError(
+                f"{_verdict(course.condemned[serial])}, and it is in the holder still; put in a "
+                "new probe and resume the campaign"
+            )
+        tried.add(serial)
+        yield from new_probe(course.condemned[serial])
+        serial = yield from read_now(afm.probe.serial)
     unproven.append(serial)
     return serial
 

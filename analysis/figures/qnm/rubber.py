@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from ...qnm.channels import scaled
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["RubberCurve", "modulus_figure"]
 
 _POINTS = 160  # of a curve over all moduli
-# Okabe & Ito's palette, then the same dashed: nine samples are told apart, in grey by their marks
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9")
-_STYLES = ("-", "--")
+_BLUR = 2.0  # points: few images make a rough curve
+_HEIGHT = 0.9  # of a ridge, of the distance of two
+_FILL, _LINE, _MEDIAN = "#9ECAE1", "#0072B2", "black"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class RubberCurve:
 
 
 def modulus_figure(curves: Sequence[RubberCurve], unit: str = "Pa") -> Figure:
-    """Draw the distribution of the DMT modulus over the rubber of each sample.
+    """Draw the distribution of the DMT modulus over the rubber of each sample, one above another.
 
     Parameters
     ----------
@@ -67,32 +68,38 @@ def modulus_figure(curves: Sequence[RubberCurve], unit: str = "Pa") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        7.2 by 4.6 inches.
+        7.2 inches wide, 1.4 high and 0.5 a sample.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     low = min(image.log_range[0] for curve in curves for image in curve.images)
     high = max(image.log_range[1] for curve in curves for image in curve.images)
     edges = np.linspace(low, high, _POINTS + 1)
     factor, named = scaled(0.0, 10.0 ** (0.5 * (low + high)), unit)
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.4 + 0.5 * len(curves)), layout="constrained")
     panel = figure.subplots()
     middles = factor * 10.0 ** (0.5 * (edges[1:] + edges[:-1]))
-    for place, curve in enumerate(curves):
-        panel.plot(
-            middles,
-            curve.density(edges),
-            color=_COLOURS[place % len(_COLOURS)],
-            ls=_STYLES[place // len(_COLOURS) % len(_STYLES)],
-            label=f"{curve.name}, {factor * curve.median:.3g} {named} "
-            f"({len(curve.images)} image{'s' if len(curve.images) > 1 else ''})",
+    for row, curve in enumerate(reversed(curves)):
+        density = gaussian_filter1d(curve.density(edges), _BLUR)
+        ridge = row + _HEIGHT * density / density.max()
+        panel.fill_between(middles, row, ridge, color=_FILL, lw=0, zorder=-row)
+        panel.plot(middles, ridge, color=_LINE, lw=1.0, zorder=-row)
+        median = factor * curve.median
+        panel.plot([median, median], [row, row + _HEIGHT], color=_MEDIAN, lw=1.4, zorder=1)
+        count = len(curve.images)
+        panel.text(
+            1.01,
+            row,
+            f"{median:.3g} {named}, {count} image{'s' if count > 1 else ''}",
+            transform=panel.get_yaxis_transform(),
+            fontsize=9,
         )
+    panel.set_yticks(range(len(curves)), [curve.name for curve in reversed(curves)])
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(ScalarFormatter())
-    panel.xaxis.set_minor_formatter(ScalarFormatter())
-    panel.set_xlabel(f"DMT modulus of the rubber ({named})")
-    panel.set_ylabel("share of the pixels a decade")
-    panel.set_ylim(bottom=0.0)
-    panel.legend(fontsize=9, frameon=False, title="sample, median")
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel(f"DMT modulus of the rubber ({named}); line: median")
+    panel.set_ylabel("sample")
     return figure
