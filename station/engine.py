@@ -28,6 +28,7 @@ from station.live import LiveAnalysis, Watch
 from station.lookup import report_folder
 from station.metadata import PersistentMetadata, package_versions
 from station.presence import announced
+from station.problems import ImageProblems
 from station.results import make_analyses
 from station.servers import READY_S, InstrumentServer, ServerFacts
 from station.settings import Settings
@@ -72,6 +73,8 @@ class Station:
         The record of every document.
     live : station.live.LiveAnalysis or None
         The live analysis, unless the settings are against it.
+    problems : station.problems.ImageProblems
+        What the live analysis has found wrong with an image; can suspend the RunEngine.
     servers : mapping of str to InstrumentServer
         By the name of the instrument.
     facts : mapping of str to ServerFacts
@@ -98,6 +101,7 @@ class Station:
                 self.servers[name].start()
             self.journal = Journal(settings.data / "journal")
             undo.callback(self.journal.close)
+            self.problems = ImageProblems()
             self.live = self._make_live()
             if self.live is not None:
                 undo.callback(self.live.close)
@@ -113,7 +117,12 @@ class Station:
             return None
         watch = Watch()
         make = partial(make_analyses, folder=report_folder(self.settings), progress=watch)
-        return LiveAnalysis(self.journal, make, watch)
+
+        def record(name: str, doc: Mapping[str, Any]) -> None:
+            self.journal(name, doc)
+            self.problems(name, doc)
+
+        return LiveAnalysis(record, make, watch)
 
     def _make_engine(self, context_managers: list[Any] | None) -> RunEngine:
         md = PersistentMetadata(self.settings.data / "md.json")

@@ -43,7 +43,7 @@ class ImagingParameters:
     calibrated: bool = True
     probe: ForceProbe | None = None
     nuisances: bool = True
-    wear_rate: float = 6e-25
+    wear_rate: float = 1.35e-24
 
 
 @dataclass
