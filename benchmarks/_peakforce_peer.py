@@ -157,8 +157,8 @@ def _read(deflection: Array, settings: PeakForceSettings) -> Array:
 
     least = np.minimum(force[..., :half].min(axis=-1), 0.0)
     threshold = least + (1 - settings.deformation_fit) * (peak - least)
-    after = np.argmax(force[..., : half + 1] >= threshold[..., np.newaxis], axis=-1)
-    after = np.maximum(after, 1)[..., np.newaxis]
+    below = force[..., : half + 1] < threshold[..., np.newaxis]
+    after = half + 1 - np.argmax(below[..., ::-1], axis=-1)[..., np.newaxis]
     f0, f1 = (np.take_along_axis(force, after - k, -1)[..., 0] for k in (1, 0))
     x0, x1 = (np.take_along_axis(x, after - k, -1)[..., 0] for k in (1, 0))
     deformation = x[..., half] - (x0 + (threshold - f0) / (f1 - f0) * (x1 - x0))

@@ -142,6 +142,8 @@ def image_run(
 
     def retract(failed: bool) -> MsgGenerator[None]:
         yield from withdraw(afm.head)
+        if failed:  # an image that the withdrawal has ended says so
+            yield from let_failures_pass()
 
     def stop(failed: bool) -> MsgGenerator[None]:
         if failed:

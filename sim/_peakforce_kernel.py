@@ -200,18 +200,18 @@ def measure(deflection, reading, out):
     for i in range(half):
         least = min(least, spring * (deflection[i] - baseline))
     threshold = least + reading.deformation_from * (peak - least)
-    deformation = 0.0
-    before = 0.0
-    for i in range(half + 1):
-        force = spring * (deflection[i] - baseline)
-        if force >= threshold:
-            part = 1.0 if i == 0 else (threshold - before) / (force - before)
-            start = reading.z[i] - deflection[i]
-            if i > 0:
-                start -= (1.0 - part) * (start - reading.z[i - 1] + deflection[i - 1])
-            deformation = reading.z[half] - deflection[half] - start
+    first, before = half, peak  # of the samples before the peak that are above the threshold
+    while first > 0:
+        before = spring * (deflection[first - 1] - baseline)
+        if before < threshold:
             break
-        before = force
+        first -= 1
+    start = reading.z[first] - deflection[first]
+    if first > 0:
+        force = spring * (deflection[first] - baseline)
+        part = (threshold - before) / (force - before)
+        start -= (1.0 - part) * (start - reading.z[first - 1] + deflection[first - 1])
+    deformation = reading.z[half] - deflection[half] - start
 
     loop = 0.0
     for i in range(n):

@@ -155,7 +155,9 @@ class TestImage:
     def test_names_the_data_keys_of_its_channels(self, bench: CampaignBench) -> None:
         bench.engine(image(bench.afm, PLACE, SMALL))
         (descriptor,) = bench.documents.of("descriptor")
-        assert set(start_of(bench)["fields"].values()) <= set(descriptor["data_keys"])
+        settings = [key for each in descriptor["configuration"].values() for key in each["data"]]
+        known = {*descriptor["data_keys"], *settings}
+        assert set(start_of(bench)["fields"].values()) <= known
 
     def test_metadata_win_over_the_plans_own(self, bench: CampaignBench) -> None:
         md = {"session": "Tuesday", "operator": "ana"}
