@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import zmq
+from bluesky import RunEngine
 from ophyd.status import StatusBase
 
 pytest_plugins = ["microscope_bench"]
@@ -62,15 +63,32 @@ def _zero_copy() -> None:
         b.recv()
 
 
+def _end_loop(engine: RunEngine) -> None:
+    """End the event loop of an engine and its thread, which else keep three files open for good."""
+    loop = engine.loop
+    if loop.is_closed():
+        return
+    loop.call_soon_threadsafe(loop.stop)
+    deadline = time.monotonic() + _GRACE
+    while loop.is_running() and time.monotonic() < deadline:
+        threading.Event().wait(0.001)
+    if not loop.is_running():
+        loop.close()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test that leaves a thread, a ZeroMQ socket or an unfinished status behind."""
     statuses: list[StatusBase] = []
+    engines: list[RunEngine] = []
     sockets: weakref.WeakSet[zmq.Socket] = weakref.WeakSet()
     _remember_instances(monkeypatch, StatusBase, statuses.append)
     _remember_instances(monkeypatch, zmq.Socket, sockets.add)
+    _remember_instances(monkeypatch, RunEngine, engines.append)
     threads = _threads()
     yield
+    for engine in engines:
+        _end_loop(engine)
     deadline = time.monotonic() + _GRACE
     while (left := _threads() - threads) and time.monotonic() < deadline:
         threading.Event().wait(0.01)

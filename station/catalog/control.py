@@ -257,8 +257,11 @@ def _start(layout: Layout, deadline: float) -> CatalogAddress:
             )
         os.close(say_ready)
         say_ready = -1
-        # A pipe that ends without a word: the service has died.
-        while not select.select([ready], [], [], 0.1)[0]:
+        # A pipe that ends without a word: the service has died. A station that has been up for long
+        # may have more files open than select can watch.
+        waiting = select.poll()
+        waiting.register(ready, select.POLLIN)
+        while not waiting.poll(100):
             if time.monotonic() > deadline:
                 raise CatalogError(f"the catalog service was not ready in time; see {layout.log}")
         os.read(ready, 16)

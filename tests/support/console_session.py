@@ -35,6 +35,7 @@ class Session:
             env=environment,  # pyright: ignore[reportArgumentType]
             encoding="utf-8",
             timeout=30,
+            use_poll=True,  # a process with more than a thousand open files cannot select
             dimensions=(60, 160),
         )
 
