@@ -114,6 +114,7 @@ def test_a_characterisation_takes_at_most_200_images(wide: Any) -> None:
     assert 100 < [m.command for m in messages].count("trigger") <= 200
 
 
+@pytest.mark.usefixtures("engine")  # check_limits borrows the RunEngine's event loop
 def test_limits_can_be_checked_without_moving(
     wide: Any, path: ShortPath, engine: RunEngine
 ) -> None:

@@ -150,6 +150,7 @@ def test_is_not_rewindable(bench: Any) -> None:
     assert flags[-1] is False
 
 
+@pytest.mark.usefixtures("engine")  # check_limits borrows the RunEngine's event loop
 def test_limits_can_be_checked_without_moving(bench: Any, engine: RunEngine) -> None:
     check_limits(cross_axis(bench.tem))
     assert bench.client.sent["stage.move"] == 0

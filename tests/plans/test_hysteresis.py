@@ -93,6 +93,7 @@ def test_is_not_rewindable(bench: Any) -> None:
     assert [m.command for m in messages[:first_move]].count("rewindable") >= 2
 
 
+@pytest.mark.usefixtures("engine")  # check_limits borrows the RunEngine's event loop
 def test_limits_can_be_checked_without_moving(bench: Any, engine: RunEngine) -> None:
     check_limits(hysteresis(bench.tem, **SHORT))
     assert bench.client.sent["stage.move"] == 0

@@ -86,6 +86,7 @@ def test_the_beam_is_blanked_before_the_stage_is_sent_back(bench: Any) -> None:
     assert last[1].obj is bench.tem.goniometer
 
 
+@pytest.mark.usefixtures("engine")  # check_limits borrows the RunEngine's event loop
 def test_limits_of_all_fields_can_be_checked_without_moving(bench: Any, engine: RunEngine) -> None:
     check_limits(mosaic(bench.tem, 2, 2))
     with pytest.raises(Exception, match="outside"):

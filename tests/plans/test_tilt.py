@@ -203,6 +203,7 @@ def test_the_height_refuses_bad_input_before_anything_moves(
     assert documents.all == []
 
 
+@pytest.mark.usefixtures("engine")  # check_limits borrows the RunEngine's event loop
 @pytest.mark.parametrize("experiment", [eucentric_height, tilt_series])
 def test_limits_can_be_checked_without_moving(bench: Any, experiment: Any) -> None:
     check_limits(experiment(bench.tem))
