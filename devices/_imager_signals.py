@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,6 @@ __all__ = [
     "ImageStatus",
     "ImagingFlag",
     "ImagingNumber",
-    "MidImageSignal",
     "ModeSignal",
     "SamplePointsSignal",
     "SettingsSignal",
@@ -52,6 +50,16 @@ class ImageStatus(MotionStatus):
             device, float(lines), initial=0.0, name=device.name, unit="lines", precision=0
         )
         self.what = f"{device.name} image of {lines} lines"
+
+    def scanned(self, values: Mapping[str, Any]) -> None:
+        """Take what the server tells of the progress."""
+        if not self.done and "line" in values:
+            self.report(float(values["line"]), values.get("remaining"))
+
+    def set_finished(self) -> None:
+        """End with all lines."""
+        self.report(self.target, 0.0)
+        super().set_finished()
 
 
 class ChannelSignal(StaticSignal):
@@ -89,15 +97,6 @@ class ChannelSignal(StaticSignal):
                 "units": CHANNELS[self.channel].unit_of(reading["calibrated"]),
             }
         }
-
-
-class MidImageSignal(StaticSignal):
-    """The instrument's time in the middle of the last image; NaN before the first."""
-
-    def _fresh(self) -> tuple[float, float]:
-        _, times = self.device.last_image
-        middle = sum(times) / 2
-        return middle, time.time() if np.isnan(middle) else times[1]
 
 
 class FeedbackErrorSignal(ValueSignal):

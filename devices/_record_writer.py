@@ -1,7 +1,7 @@
 """What a detector needs to write its arrays beside the documents: a file a staging, and a thread.
 
-The file is made with the first record, and made anew for records of another shape while no
-document points into it.
+The file is made with the first record, and made anew with each record while no document points into
+it: shapes and settings may change until then.
 """
 
 from __future__ import annotations

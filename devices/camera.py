@@ -1,19 +1,12 @@
 """The camera: a frame a trigger, written to HDF5 beside the documents, never inside them.
 
-The frame goes from the wire to the file on the camera's own thread; the status of `trigger` is
-done when a reader can see it. Configuration holds what analysis needs of a frame: the size of a
-pixel, and how the image lies on the stage.
+Configuration holds what analysis needs of a frame: the size of a pixel, and how the image lies on
+the stage.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,24 +15,19 @@ from event_model import DataKey
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
 
-from devices.frames import FrameFile
-from devices.status import RequestStatus
+from devices._detector import Detector, MiddleSignal
+from devices._record_writer import Layout, Record
 from devices.units import MICROMETRE, MICROSECOND, NANOMETRE, NONE, SECOND
-from devices.wire import BusyError, LimitError, RefusedError, RemoteOperation
+from devices.wire import LimitError, Reply
 from devices.wire.ophyd import (
     SettingSignal,
     StaticSignal,
     ValueSignal,
-    WireDevice,
     capabilities,
     checked_number,
 )
 
 __all__ = ["Camera"]
-
-_REQUEST_S = 0.9
-_TIMEOUT_FACTOR = 3.0  # a frame takes longer than its pixels: lines fly back,
-_TIMEOUT_MARGIN_S = 20.0  # and a frame must be read out, sent and written
 
 
 class ImageSignal(StaticSignal):
@@ -69,15 +57,6 @@ class ImageSignal(StaticSignal):
         }
 
 
-class MidExposureSignal(StaticSignal):
-    """The instrument's time in the middle of the last frame; NaN before the first."""
-
-    def _fresh(self) -> tuple[float, float]:
-        _, times = self.device.last_frame
-        middle = sum(times) / 2
-        return middle, time.time() if math.isnan(middle) else times[1]
-
-
 class ShapeSignal(SettingSignal):
     """Rows and columns of a frame."""
 
@@ -97,10 +76,7 @@ class ShapeSignal(SettingSignal):
         for what, pixels in (("rows", rows), ("columns", columns)):
             low, high = limits[what]
             checked_number(f"{self.name} {what}", pixels, (low, high), NONE, whole=True)
-        if self.device.recording:
-            raise BusyError(
-                f"{self.name} cannot change while a run writes frames: end the run, then set it"
-            )
+        self.device.refuse_recording(self.name)
 
     def arguments(self, value: Any) -> dict[str, Any]:
         """Return rows and columns."""
@@ -116,13 +92,16 @@ class MatrixSignal(ValueSignal):
         return [[float(value) for value in row] for row in reading["camera_to_stage"]]
 
 
-class Camera(WireDevice):
+class Camera(Detector):
     """A detector of whole frames; its microscope's `asset_folder` is where their files go."""
 
     operation = "camera.read"
+    service = "camera"
+    what = "frames"
+    margin_s = 20.0  # a frame must be read out, sent and written
 
     image = Cpt(ImageSignal, kind="normal", dtype_numpy="<u2")
-    time = Cpt(MidExposureSignal, kind="normal", unit=SECOND)
+    time = Cpt(MiddleSignal, kind="normal", unit=SECOND)
     shape = Cpt(
         ShapeSignal,
         key="shape",
@@ -147,100 +126,19 @@ class Camera(WireDevice):
     electrons_per_pixel = Cpt(ValueSignal, key="electrons_per_pixel", kind="config")
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
-        self._folder: Path | None = kwargs["parent"].asset_folder
-        self._frames: FrameFile | None = None
-        self._writer: ThreadPoolExecutor | None = None
-        self._exposures: set[RemoteOperation] = set()
-        self._exposures_lock = threading.Lock()
         self._last: NDArray[np.uint16] = np.zeros((0, 0), np.uint16)
-        self._last_times = (math.nan, math.nan)
         super().__init__(prefix, **kwargs)
 
     @property
     def last_frame(self) -> tuple[NDArray[np.uint16], tuple[float, float]]:
         """The last frame, shape (rows, columns), and the instrument's times at its ends (s)."""
-        return self._last, self._last_times
+        return self._last, self.last_times
 
-    @property
-    def recording(self) -> bool:
-        """Whether a run writes frames."""
-        return self._frames is not None and self._frames.begun
+    def _duration(self, reading: Mapping[str, Any]) -> float:
+        return reading["rows"] * reading["columns"] * reading["dwell_time"]
 
-    def stage(self) -> list[object]:
-        """Get ready to write a new file; the first frame makes it."""
-        if self._folder is None:
-            raise RefusedError(
-                f"{self.name} has no folder for its frames: give the microscope an asset_folder"
-            )
-        staged = super().stage()
-        day = time.strftime("%Y/%m/%d")
-        name = f"{time.strftime('%H%M%S')}-{self.name}-{uuid.uuid4().hex[:8]}.h5"
-        self._frames = FrameFile(self._folder / day / name, self.image.name)
-        self._writer = ThreadPoolExecutor(max_workers=1)
-        return staged
+    def _record(self, reply: Reply) -> tuple[Record, Layout]:
+        return {self.image.name: reply.arrays["image"]}, Layout({self.image.name: "/entry/data"})
 
-    def unstage(self) -> list[object]:
-        """End a frame still being scanned and close the file; needs no link."""
-        self.stop()
-        frames, writer = self._frames, self._writer
-        self._frames = self._writer = None
-        if writer is not None:
-            writer.shutdown(wait=True)
-        if frames is not None:
-            frames.close()
-        return super().unstage()
-
-    def trigger(self) -> RequestStatus:
-        """Scan a frame; done when it is in the file."""
-        frames, writer = self._frames, self._writer
-        if frames is None or writer is None:
-            raise RefusedError(
-                f"{self.name} is not staged: trigger it in a run, for example RE(count([camera]))"
-            )
-        reading = self.snapshot.get()
-        expected = reading["rows"] * reading["columns"] * reading["dwell_time"]
-        operation = self.client.start(
-            "camera.acquire",
-            {},
-            deadline_s=_REQUEST_S,
-            timeout_s=_TIMEOUT_FACTOR * expected + _TIMEOUT_MARGIN_S,
-        )
-        status = RequestStatus(self, f"{self.name} frame")
-        with self._exposures_lock:
-            self._exposures.add(operation)
-
-        def written(done: Future[Any]) -> None:
-            with self._exposures_lock:
-                self._exposures.discard(operation)
-            try:
-                writer.submit(self._write, frames, done, status)
-            except RuntimeError:  # the run is over, and its writer with it
-                late = RefusedError(f"{self.name}: the frame came after the run")
-                status.set_exception(done.exception() or late)
-
-        operation.future.add_done_callback(written)
-        return status
-
-    def stop(self, *, success: bool = False) -> None:
-        """End the frame being scanned, if any; its status fails. Works with a dead link."""
-        with self._exposures_lock:
-            exposing = bool(self._exposures)
-        if exposing:
-            self.client.stop("camera.abort")
-
-    def collect_asset_docs(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the documents that say where the frame of the last trigger is."""
-        if self._frames is not None:
-            yield from self._frames.collect()
-
-    def _write(self, frames: FrameFile, done: Future[Any], status: RequestStatus) -> None:
-        try:
-            reply = done.result()
-            image = reply.arrays["image"]
-            times = (reply.values["start_time"], reply.values["end_time"])
-            frames.write(image)
-        except Exception as error:  # whatever it is, somebody waits for the status
-            status.set_exception(error)
-            return
-        self._last, self._last_times = image, times
-        status.set_finished()
+    def _keep(self, reply: Reply) -> None:
+        self._last = reply.arrays["image"]

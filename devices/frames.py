@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["DATASET", "FrameFile", "RecordFile"]
-
-DATASET = "/entry/data"
+__all__ = ["RecordFile"]
 
 
 class RecordFile:
@@ -64,22 +62,9 @@ class RecordFile:
         return self._path
 
     @property
-    def begun(self) -> bool:
-        """Whether the file holds records, and so shapes that they keep."""
-        return self._file is not None
-
-    @property
     def told(self) -> bool:
         """Whether documents point into the file."""
         return self._collected > 0
-
-    def holds(self, record: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether `record` has the shapes and types of those in the file, if it has any."""
-        with self._lock:
-            return all(
-                dataset.shape[1:] == record[key].shape and dataset.dtype == record[key].dtype
-                for key, dataset in self._datasets.items()
-            )
 
     def append(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Write a record and flush it: readers see it when this returns.
@@ -199,23 +184,3 @@ class RecordFile:
             self._path.unlink()
             raise
         self._file = file
-
-
-class FrameFile(RecordFile):
-    """A file of frames of one detector.
-
-    Parameters
-    ----------
-    path : Path
-        The file; must not exist. Its folder is made.
-    data_key : str
-        Under which the frames are recorded.
-    """
-
-    def __init__(self, path: Path, data_key: str) -> None:
-        super().__init__(path, {data_key: DATASET})
-        self._data_key = data_key
-
-    def write(self, image: NDArray[Any]) -> None:
-        """Write a frame and flush it; see `RecordFile.append`."""
-        self.append({self._data_key: image})

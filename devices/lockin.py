@@ -1,16 +1,12 @@
 """The multifrequency lock-in: a line of complex spectra a trigger, written to HDF5.
 
 X of deflection(t) = Re sum_n X_n exp(+i n 2 pi df t) in metres, one spectrum a pixel, one period
-1/df a pixel. The spectra and the heights of the head go from the wire to the file on the lock-in's
-own thread; the status of `trigger` is done when a reader can see them. Configuration holds the
-comb.
+1/df a pixel. Configuration holds the comb.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,16 +18,16 @@ from ophyd import Component as Cpt
 from ophyd import Device
 
 from devices._afm_signals import NumbersSignal
-from devices._record_writer import Layout, Record, RecordWriter
+from devices._detector import Detector, MiddleSignal
+from devices._record_writer import Layout, Record
 from devices.comb import Comb, CombLimits, check_comb
 from devices.status import RequestStatus
 from devices.units import HERTZ, METRE, NONE, RADIAN, SECOND, VOLT, Unit
-from devices.wire import RefusedError, RemoteOperation
+from devices.wire import RefusedError, Reply
 from devices.wire.ophyd import (
     SettingSignal,
     StaticSignal,
     ValueSignal,
-    WireDevice,
     capabilities,
     checked_number,
 )
@@ -40,8 +36,6 @@ __all__ = ["Lockin"]
 
 _REQUEST_S = 0.9
 _SET_S = 5.0
-_TIMEOUT_FACTOR = 3.0  # an acquisition takes longer than its pixels: the scanner flies back,
-_TIMEOUT_MARGIN_S = 60.0  # and a simulated cantilever may be slower than a real one
 
 
 class RecordSignal(StaticSignal):
@@ -86,15 +80,6 @@ class RecordSignal(StaticSignal):
                 "units": self.egu,
             }
         }
-
-
-class MidAcquisitionSignal(StaticSignal):
-    """The instrument's time in the middle of the last acquisition; NaN before the first."""
-
-    def _fresh(self) -> tuple[float, float]:
-        _, times = self.device.last_record
-        middle = sum(times) / 2
-        return middle, time.time() if np.isnan(middle) else times[1]
 
 
 class CombNumbers(NumbersSignal):
@@ -175,13 +160,16 @@ class CombSetting(Device):
         return Comb(**{name: reading[name] for name in Comb.__dataclass_fields__})
 
 
-class Lockin(WireDevice):
+class Lockin(Detector):
     """A detector of lines of spectra; its AFM's `asset_folder` is where their files go.
 
     `axes` tells of each tone in which signal it is measured: 0 flexural, 1 torsional.
     """
 
     operation = "lockin.read"
+    service = "lockin"
+    what = "spectra"
+    margin_s = 60.0  # a simulated cantilever may be slower than a real one
 
     comb = Cpt(CombSetting, kind="omitted")
     spectra = Cpt(
@@ -193,7 +181,7 @@ class Lockin(WireDevice):
         kind="normal",
     )
     z = Cpt(RecordSignal, array="z", dims=("pixel",), unit=METRE, kind="normal")
-    time = Cpt(MidAcquisitionSignal, kind="normal", unit=SECOND)
+    time = Cpt(MiddleSignal, kind="normal", unit=SECOND)
     tones = Cpt(CombNumbers, key="tones", dtype_numpy="<i8", kind="config")
     axes = Cpt(CombNumbers, key="axes", dtype_numpy="<i8", kind="config")
     df = Cpt(ValueSignal, key="df", unit=HERTZ, kind="config")
@@ -212,37 +200,18 @@ class Lockin(WireDevice):
     sample_rate = Cpt(ValueSignal, key="sample_rate", unit=HERTZ, kind="config")
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
-        self._acquiring: set[RemoteOperation] = set()
-        self._acquiring_lock = threading.Lock()
         self._last: Record = {}
-        self._last_times = (float("nan"), float("nan"))
         super().__init__(prefix, **kwargs)
-        self._writer = RecordWriter(self.name, "spectra", kwargs["parent"].asset_folder)
 
     @property
     def last_record(self) -> tuple[Record, tuple[float, float]]:
         """The last arrays by data key, and the instrument's times at their ends (s)."""
-        return self._last, self._last_times
+        return self._last, self.last_times
 
     @property
     def comb_limits(self) -> CombLimits:
         """What the lock-in can do."""
         return CombLimits.from_wire(capabilities(self.client, "lockin")["limits"])
-
-    @property
-    def recording(self) -> bool:
-        """Whether events of a run point to spectra of the present comb."""
-        return self._writer.recording
-
-    def refuse_recording(self, what: str) -> None:
-        """Refuse to change `what` while a run writes spectra: its descriptor would be wrong.
-
-        Raises
-        ------
-        BusyError
-            Tells what to do.
-        """
-        self._writer.refuse_recording(what)
 
     def tune(self, frequency: float, df: float) -> tuple[float, float]:
         """Return the frequency and the df nearest to those given that the lock-in does exactly.
@@ -262,69 +231,16 @@ class Lockin(WireDevice):
         ).values
         return values["frequency"], values["df"]
 
-    def stage(self) -> list[object]:
-        """Get ready to write a new file; the first acquisition makes it."""
-        self._writer.refuse_homeless()
-        staged = super().stage()
-        self._writer.begin()
-        return staged
+    def _duration(self, reading: Mapping[str, Any]) -> float:
+        return reading["pixels"] / reading["df"]
 
-    def unstage(self) -> list[object]:
-        """End an acquisition that still goes on and close the file; needs no link."""
-        self.stop()
-        self._writer.end()
-        return super().unstage()
+    def _record(self, reply: Reply) -> tuple[Record, Layout]:
+        arrays = {signal.name: reply.arrays[signal.array] for signal in (self.spectra, self.z)}
+        datasets = {signal.name: f"/entry/{signal.array}" for signal in (self.spectra, self.z)}
+        return {key: _recorded(array) for key, array in arrays.items()}, Layout(datasets)
 
-    def trigger(self) -> RequestStatus:
-        """Acquire a line of spectra; done when it is in the file."""
-        thread = self._writer.thread()
-        reading = self.snapshot.get()
-        expected = reading["pixels"] / reading["df"]
-        operation = self.client.start(
-            "lockin.acquire",
-            {},
-            deadline_s=_REQUEST_S,
-            timeout_s=_TIMEOUT_FACTOR * expected + _TIMEOUT_MARGIN_S,
-        )
-        status = RequestStatus(self, f"{self.name} line")
-        with self._acquiring_lock:
-            self._acquiring.add(operation)
-
-        def acquired(done: Future[Any]) -> None:
-            with self._acquiring_lock:
-                self._acquiring.discard(operation)
-            if done.exception() is not None:
-                status.set_exception(done.exception())
-                return
-            self._writer.submit(thread, lambda: self._write(done, status), status.set_exception)
-
-        operation.future.add_done_callback(acquired)
-        return status
-
-    def stop(self, *, success: bool = False) -> None:
-        """End the acquisition, if any; its status fails. Works with a dead link."""
-        with self._acquiring_lock:
-            acquiring = bool(self._acquiring)
-        if acquiring:
-            self.client.stop("lockin.abort")
-
-    def collect_asset_docs(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the documents that say where the arrays of the last trigger are."""
-        yield from self._writer.collect()
-
-    def _write(self, done: Future[Any], status: RequestStatus) -> None:
-        try:
-            reply = done.result()
-            record = {signal.name: reply.arrays[signal.array] for signal in (self.spectra, self.z)}
-            times = (reply.values["start_time"], reply.values["end_time"])
-            datasets = {signal.name: f"/entry/{signal.array}" for signal in (self.spectra, self.z)}
-            recorded = {key: _recorded(array) for key, array in record.items()}
-            self._writer.append(recorded, Layout(datasets))
-        except Exception as error:  # whatever it is, somebody waits for the status
-            status.set_exception(error)
-            return
-        self._last, self._last_times = record, times
-        status.set_finished()
+    def _keep(self, reply: Reply) -> None:
+        self._last = {signal.name: reply.arrays[signal.array] for signal in (self.spectra, self.z)}
 
 
 def _recorded(array: NDArray[Any]) -> NDArray[Any]:

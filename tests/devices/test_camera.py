@@ -17,7 +17,7 @@ import pytest
 from bluesky import RunEngine
 from ophyd.utils import RedundantStaging
 
-from devices.frames import FrameFile
+from devices.frames import RecordFile
 from devices.wire import BusyError, CancelledError, ConnectionLost, LimitError, RefusedError
 
 
@@ -81,11 +81,10 @@ def test_frames_can_be_read_while_the_run_goes_on(bench: Any) -> None:
     camera = bench.tem.camera
     camera.stage()
     camera.trigger().wait(timeout=30)
+    list(camera.collect_asset_docs())
     (path,) = files_in(bench.assets)
     with h5py.File(path, "r", swmr=True, libver="latest") as file:
         assert frames_in(file).shape == (1, 32, 48)
-        camera.trigger().wait(timeout=30)
-        list(camera.collect_asset_docs())
         camera.trigger().wait(timeout=30)
         frames_in(file).refresh()
         assert frames_in(file).shape == (2, 32, 48)
@@ -211,6 +210,7 @@ def test_the_shape_keeps_while_a_run_writes_frames(bench: Any) -> None:
     camera = bench.tem.camera
     camera.stage()
     camera.trigger().wait(timeout=30)
+    list(camera.collect_asset_docs())
     with pytest.raises(BusyError, match="while a run writes"):
         camera.shape.set((64, 64))
     camera.unstage()
@@ -300,13 +300,13 @@ def test_a_writer_that_dies_in_mid_write_leaves_a_file_that_opens(tmp_path: Path
     script = f"""
 import os, h5py, numpy as np
 from pathlib import Path
-from devices.frames import FrameFile
-file = FrameFile(Path({str(path)!r}), "image")
+from devices.frames import RecordFile
+file = RecordFile(Path({str(path)!r}), {{"image": "/entry/data"}})
 frame = np.arange(12, dtype=np.uint16).reshape(3, 4)
-file.write(frame)
+file.append({{"image": frame}})
 file.collect()
 h5py.Dataset.__setitem__ = lambda *args: os._exit(1)
-file.write(frame)
+file.append({{"image": frame}})
 """
     subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
     with h5py.File(path, "r", swmr=True) as file:
@@ -316,23 +316,23 @@ file.write(frame)
 
 
 def test_a_frame_of_another_shape_is_refused(tmp_path: Path) -> None:
-    file = FrameFile(tmp_path / "frames.h5", "image")
-    file.write(np.zeros((3, 4), np.uint16))
+    file = RecordFile(tmp_path / "frames.h5", {"image": "/entry/data"})
+    file.append({"image": np.zeros((3, 4), np.uint16)})
     with pytest.raises(ValueError, match=r"frame of \(4, 4\) uint16 is not allowed"):
-        file.write(np.zeros((4, 4), np.uint16))
+        file.append({"image": np.zeros((4, 4), np.uint16)})
     file.close()
 
 
 def test_a_file_whose_folder_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
-    file = FrameFile(tmp_path / "taken" / "frames.h5", "image")
+    file = RecordFile(tmp_path / "taken" / "frames.h5", {"image": "/entry/data"})
     with pytest.raises(OSError, match="taken"):
-        file.write(np.zeros((3, 4), np.uint16))
+        file.append({"image": np.zeros((3, 4), np.uint16)})
 
 
 def test_a_path_with_blanks_makes_a_valid_uri(tmp_path: Path) -> None:
-    file = FrameFile(tmp_path / "my frames" / "a.h5", "image")
-    file.write(np.zeros((3, 4), np.uint16))
+    file = RecordFile(tmp_path / "my frames" / "a.h5", {"image": "/entry/data"})
+    file.append({"image": np.zeros((3, 4), np.uint16)})
     (_, resource), _ = file.collect()
     file.close()
     assert " " not in resource["uri"]
