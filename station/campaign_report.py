@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CampaignReport", "print_campaign", "report_campaign"]
 
-_DPI = 150
 _MPA = 1e-6
 
 
@@ -91,7 +90,7 @@ def report_campaign(settings: Settings, name: str = "-1") -> CampaignReport:
     for what, figure in drawn.items():
         if figure is not None:
             figures[what] = folder / f"{record.campaign.uid}-{what}.png"
-            save_figure(figure, figures[what], _DPI)
+            save_figure(figure, figures[what])
     samples = Counter(record.campaign.step(done.index).place.sample for done in counted)
     return CampaignReport(record, samples, rubber, tips, figures)
 

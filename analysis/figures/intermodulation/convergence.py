@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ._style import letter
+from ..style import letter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...intermodulation import ForceCurve
-from ._style import BAND, FOUND, NM, NN, REFERENCE, letter
+from ..style import letter
+from ._style import BAND, FOUND, NM, NN, REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ._style import FOUND, NM, NN, REFERENCE, letter
+from ..style import letter
+from ._style import FOUND, NM, NN, REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...intermodulation import Measurement, motion, response
 from ...intermodulation.motion import minimum_samples, spectrum
-from ._style import ENGAGED, FREE, NM, NOISE, UNIT, letter
+from ..style import letter
+from ._style import ENGAGED, FREE, NM, NOISE, UNIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

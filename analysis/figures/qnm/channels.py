@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...qnm.channels import scaled
-from ..intermodulation._style import letter
+from ..style import letter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
