@@ -184,8 +184,8 @@ class FusedProblem(Problem):
         groups = len(lattice.carriers)
         shape = (groups, groups, 2, 2, lattice.pairs.groups.size)
         spectra = np.empty(shape, dtype=np.complex128)
-        along = self.along(contact)
-        stiffness(known, self.radius, values[-1], along, lattice.pairs, spectra)
+        law = (known, self.radius, values[-1])
+        stiffness(law, self._stride, self.along(contact), lattice.pairs, spectra)
         comb = (lattice.groups, lattice.offsets, self._rates)
         return covariance_of(spectra, comb, 1.0 / self.response, self.noise, self.floor(force))
 

@@ -14,26 +14,31 @@ from ._parametric_fused_motion import FAST
 
 __all__ = ["covariance_of", "stiffness"]
 
-# Distance beyond which the slopes of the force are too small to move the noise: they fall as its
-# cube, and with the damping.
-_FELT_M = 4e-9
+# Distances between which the slopes of the force, which are smooth there, are told by each
+# `stride`-th sample instead of all, and beyond which they are too small to move the noise: those of
+# a damping that falls by e in 1.5 nm are a thousandth of what they are in contact.
+_DENSE_M, _THIN_M, _FELT_M = 1.5e-9, 4e-9, 8e-9
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
-def stiffness(values, radius, height, along, pairs, out):
+def stiffness(law, stride, along, pairs, out):
     """Fill the tones of the force's slopes with distance and velocity.
 
     They are turned back by the differences and by the sums of the middles of bands g and h <= g.
 
     Parameters
     ----------
-    values, radius, height, along
-        As of `pulses`.
+    law : tuple
+        Values, radius and height as of `pulses`.
+    stride : int
+        Far from the surface only every so many samples is taken.
+    along : Along
     pairs : Bands
         For tones round those differences and sums, one group.
     out : ndarray of complex, shape (groups, groups, 2, 2, tones)
         For bands g, h; difference and sum; distance and velocity.
     """
+    values, radius, height = law
     blocks = along.starts.size - 1
     orders = pairs.real.shape[1] // blocks
     longest = np.max(along.starts[1:] - along.starts[:-1])
@@ -42,9 +47,8 @@ def stiffness(values, radius, height, along, pairs, out):
     groups = out.shape[0]
     moments = np.empty((groups, groups, 2, 2, 2, blocks * orders))
     for block in range(blocks):
-        near = _near(along.z[along.starts[block] : along.starts[block + 1]], height)
-        near += along.starts[block]
-        z, velocity, weights = along.z[near], along.velocity[near], along.weights[near]
+        near, weights = _near(along, along.starts[block], along.starts[block + 1], height, stride)
+        z, velocity = along.z[near], along.velocity[near]
         _slopes(values, radius, height, z, velocity, weights, slopes)
         offsets, rows = along.offsets[near], along.rows[:, :, near]
         for g in range(groups):
@@ -64,14 +68,22 @@ def stiffness(values, radius, height, along, pairs, out):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _near(z, height):
-    """Return the places of samples so near that the slopes of the force are felt."""
-    places, count = np.empty(z.size, np.int64), 0
-    for i in range(z.size):
-        if z[i] + height < _FELT_M:
-            places[count] = i
+def _near(along, first, end, height, stride):
+    """Return the samples that tell the slopes of the force, and how many each stands for."""
+    places, weights = np.empty(end - first, np.int64), np.empty(end - first)
+    count = 0
+    for i in range(first, end):
+        distance = along.z[i] + height
+        if distance >= _FELT_M:
+            continue
+        way = min(max((distance - _DENSE_M) / (_THIN_M - _DENSE_M), 0.0), 1.0)
+        weight = 1.0 - way**3 * (10.0 - 15.0 * way + 6.0 * way**2)
+        if along.places[i] % stride == 0:
+            weight += stride * (1.0 - weight)
+        if weight > 0.0:
+            places[count], weights[count] = i, weight
             count += 1
-    return places[:count]
+    return places[:count], weights[:count]
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)

@@ -8,6 +8,8 @@ motion alike; tones that were not measured follow from the force itself, pass by
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,12 +60,15 @@ def reconstruct(measurement: Measurement) -> ForceCurve | LateralForces:
             raise MeasurementError(
                 f"{count} tones along {axis} tell no force: measure at least {_FEWEST_TONES}"
             )
+    # Where a band fades into nothing, a tone without noise holds rounding only: taken as exact, it
+    # would outweigh the tones that tell the force.
+    rounded = replace(measurement, noise=np.maximum(measurement.noise, measurement.rounding))
     if "y" in measurement.axes:
-        return reconstruct_field(measurement)
+        return reconstruct_field(rounded)
     if not touched(measurement):
         return _no_force(measurement, UNTOUCHED)
     try:
-        return _curve(solve_curve(measurement))
+        return _curve(solve_curve(rounded))
     except np.linalg.LinAlgError:
         return _no_force(measurement, UNSTABLE)
 

@@ -202,6 +202,11 @@ class Measurement:
         assert self.free_noise is not None
         return np.hypot(self.noise, self.free_noise)
 
+    @property
+    def rounding(self) -> float:
+        """Change of a tone without noise, m, that is rounding only."""
+        return _ROUNDING * float(np.abs(self.free).max())
+
     def select(self, mask: ArrayLike) -> Measurement:
         """Return the measurement with some of its tones: a mask or places, shape (K,) or fewer."""
         places = np.arange(self.tones.size)[np.asarray(mask)]
@@ -245,8 +250,7 @@ def touched(measurement: Measurement) -> NDArray[np.bool_]:
     noisy = noise > 0.0
     statistic = np.sum(np.abs(change[..., noisy] / noise[noisy]) ** 2, axis=-1)
     limit = chi2.isf(_FALSE_CONTACTS, 2 * np.count_nonzero(noisy)) if noisy.any() else np.inf
-    rounding = _ROUNDING * np.abs(measurement.free).max()
-    exact = np.abs(change[..., ~noisy]).max(axis=-1, initial=0.0) > rounding
+    exact = np.abs(change[..., ~noisy]).max(axis=-1, initial=0.0) > measurement.rounding
     return np.asarray((statistic > limit) | exact)
 
 

@@ -233,11 +233,18 @@ class TestAttractionThatReachesBeyondTheRestPoint:
 
 class TestAForceWithoutDamping:
     def test_has_none_found(self):
-        tones = _in_liquid(_CHARGES, 12e-9)
-        found = _curve(replace(tones, noise=np.full(tones.noise.shape, 1e-15)))
+        found = _curve(_in_liquid(_CHARGES, 12e-9))
         velocity = np.full_like(found.z, 1e-3)
         dissipative = found.force(found.z, velocity) - found.conservative
         assert np.abs(dissipative).max() < 0.01 * np.abs(found.conservative).max()
+
+    def test_is_found_beside_tones_that_it_does_not_move(self):
+        tones = _in_liquid(_CHARGES, 12e-9)
+        moved = np.abs(tones.tones - 150) < 12
+        found = _curve(replace(tones, engaged=np.where(moved, tones.engaged, tones.free)))
+        true, _ = _CHARGES.components(12e-9 + found.z, 0.0, 0.0, 0.0)
+        largest = np.abs(true).max()
+        assert found.conservative[0] == pytest.approx(true[0], abs=0.05 * largest)
 
 
 class TestWhatCannotBeTold:

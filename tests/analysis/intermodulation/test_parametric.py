@@ -190,11 +190,11 @@ def test_pixel_of_a_map_is_the_single_fit(pixels, found_map):
     single = fit(pixels.pixel(0), _LINEAR, start=_NEAR)
     values = [estimate.value for estimate in single.parameters.values()]
     deviations = [estimate.deviation for estimate in single.parameters.values()]
-    # A map stops within some tenths of a standard deviation of the minimum.
-    assert np.abs((found_map.values[0] - values) / deviations).max() < 0.3
+    # A map stops where a step promises less than a tenth of a standard deviation.
+    assert np.abs((found_map.values[0] - values) / deviations).max() < 0.2
     np.testing.assert_allclose(found_map.deviations[0], deviations, rtol=0.05)
-    # Other samples of the same force move chi2 by a part of its standard deviation, 14.
-    assert found_map.chi2[0] == pytest.approx(single.chi2, abs=3.0)
+    # A little of the noise's correlation is left out: a part of chi2's standard deviation, 14.
+    assert found_map.chi2[0] == pytest.approx(single.chi2, abs=1.0)
 
 
 def test_pixel_that_never_touched_is_marked(found_map):

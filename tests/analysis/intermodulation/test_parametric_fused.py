@@ -68,7 +68,8 @@ def test_completed_motion_is_that_of_any_law(motions):
     places = (found.samples.places, expected.samples.places)
     shared, own, other = np.intersect1d(*places, return_indices=True)
     assert shared.size > 0.9 * expected.samples.places.size
-    np.testing.assert_allclose(found.z[own], expected.z[other], atol=5e-13)
+    # A hundredth of what the number of samples leaves, and a fifth of the noise of a tone.
+    np.testing.assert_allclose(found.z[own], expected.z[other], atol=3e-13)
     np.testing.assert_allclose(found.velocity[own], expected.velocity[other], atol=5e-5)
 
 
@@ -87,7 +88,8 @@ def test_noise_of_the_equations_is_that_of_any_law(one, both, motions):
         np.tril(problem.covariance(motion, _VALUES, force))
         for problem, motion in zip(both, motions, strict=True)
     )
-    assert np.linalg.norm(found - expected) < 3e-2 * np.linalg.norm(expected)
+    # Slopes of the force far from the surface are told by few samples, and beyond 8 nm not at all.
+    assert np.linalg.norm(found - expected) < 1e-2 * np.linalg.norm(expected)
 
 
 def test_fit_ends_at_the_values_of_any_law(one):
@@ -96,9 +98,10 @@ def test_fit_ends_at_the_values_of_any_law(one):
         for kind in (Problem, FusedProblem)
     )
     off = np.abs(fused.values - general.values)
-    # It stops within some tenths of a standard deviation of the minimum.
-    assert (off < 0.3 * np.sqrt(np.diag(general.covariance))).all()
-    np.testing.assert_allclose(np.diag(fused.covariance), np.diag(general.covariance), rtol=0.1)
+    # A step that promises a tenth of a standard deviation is not taken any more, and chi2 is
+    # rugged on that scale: samples cross the kink of the contact.
+    assert (off < 0.2 * np.sqrt(np.diag(general.covariance))).all()
+    np.testing.assert_allclose(np.diag(fused.covariance), np.diag(general.covariance), rtol=0.05)
 
 
 def test_best_of_several_starts_is_taken(one):
