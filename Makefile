@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test check lint types imports bench docs-figures lock clean
+.PHONY: help demo test check lint types imports bench networks docs-figures lock clean
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ imports: $(VENV)/dev.stamp  ## the arrows between the rooms
 
 bench: $(VENV)/bench.stamp  ## the benchmarks, side by side with their peers
 	$(BIN)/python -m benchmarks
+
+networks: $(VENV)/networks.stamp  ## the tables of Bruker's note 155; hours, can be resumed; OPTIONS=--quick: minutes
+	$(BIN)/python -m benchmarks.networks $(OPTIONS)
 
 docs-figures: $(VENV)/dev.stamp  ## the figures of the intermodulation paper, from runs in a catalog
 	$(BIN)/python -m benchmarks.paper_figures
@@ -66,4 +69,8 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp locks/dev.txt locks/readers.txt
 $(VENV)/bench.stamp: $(VENV)/core.stamp locks/bench.txt locks/peers.txt locks/readers.txt
 	$(PIP) install --quiet --require-hashes -r locks/bench.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r locks/peers.txt -r locks/readers.txt
+	@touch $@
+
+$(VENV)/networks.stamp: $(VENV)/core.stamp locks/networks.txt
+	$(PIP) install --quiet --require-hashes -r locks/networks.txt
 	@touch $@

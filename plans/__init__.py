@@ -1,9 +1,11 @@
 """The experiments, as bluesky plans."""
 
+from plans._deciding import ClassResult
 from plans._engagement import Tapping, paper_excitation
 from plans._imaging_run import with_beam
 from plans._tip_result import TipResult
 from plans.campaign import (
+    AdaptiveEstimate,
     Campaign,
     CampaignRun,
     Course,
@@ -66,6 +68,7 @@ from plans.tip_approach import Approach, ApproachError, Guard
 from plans.tip_check import TipCheckRun, tip_check, tip_qualification
 
 __all__ = [
+    "AdaptiveEstimate",
     "AmplitudeSeriesRun",
     "Approach",
     "ApproachError",
@@ -74,6 +77,7 @@ __all__ = [
     "CampaignRun",
     "CaptureRun",
     "CharacterisationRun",
+    "ClassResult",
     "Course",
     "CrossAxisRun",
     "Done",

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Literal
 from uuid import uuid4
 
+from analysis.sequential import StoppingRule
 from plans._checks import checked_count, not_negative, positive
 from plans.scans import Place, Scan, field_place
 
@@ -62,7 +63,7 @@ class Campaign:
     samples : tuple of str
         Names of positions of the chuck.
     images : int
-        Of each sample.
+        Of each sample; with a rule, at most.
     scan : Scan
         Of the samples.
     tip_scan : Scan
@@ -87,6 +88,10 @@ class Campaign:
         Name of the tip sample's position.
     margin : float
         Between neighbouring fields, µm: more than a chuck misses its target by.
+    rule : StoppingRule or None
+        When a sample needs no more images, as its class is certain or the probe tells no more of
+        it; the tip is then checked after `tip_every` images that were taken, not that were
+        scheduled. None: each has all its images.
     name : str
         For people.
     uid : str
@@ -113,6 +118,7 @@ class Campaign:
     tip_setpoint: float = 10.0
     tip_sample: str = "tip"
     margin: float = 6.0
+    rule: StoppingRule | None = None
     name: str = "campaign"
     uid: str = field(default_factory=lambda: str(uuid4()))
 
@@ -132,9 +138,16 @@ class Campaign:
         positive("setpoint", self.setpoint, "nN")
         positive("tip_setpoint", self.tip_setpoint, "nN")
         not_negative("margin", self.margin, "µm")
+        if self.rule is not None and self.rule.least > self.images:
+            raise ValueError(
+                f"images is {self.images}: the rule needs at least {self.rule.least} of a sample"
+            )
 
     def schedule(self) -> tuple[Step, ...]:
-        """The steps in their order, as they are if every check finds the tip good."""
+        """The steps in their order, as they are if every check finds the tip good.
+
+        With a rule, those that there are if no class is ever certain.
+        """
         return self._steps
 
     def step(self, index: int) -> Step:
@@ -152,16 +165,6 @@ class Campaign:
         """The next repetition of a step, at a field of its own."""
         return self._repeated(step, step.attempt + 1)
 
-    def segments(self) -> Iterator[tuple[tuple[Step, ...], Step]]:
-        """Images that stand and fall together, and the check of the tip that tells."""
-        images: list[Step] = []
-        for step in self._steps:
-            if step.kind == "image":
-                images.append(step)
-            else:
-                yield tuple(images), step
-                images = []
-
     def scan_of(self, step: Step) -> Scan:
         """How a step is scanned."""
         return self.scan if step.kind == "image" else self.tip_scan
@@ -173,8 +176,10 @@ class Campaign:
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Campaign:
         """The campaign that `to_document` told of."""
-        scans = {name: Scan(**document[name]) for name in ("scan", "tip_scan")}
-        return cls(**{**document, **scans})
+        told: dict[str, Any] = {name: Scan(**document[name]) for name in ("scan", "tip_scan")}
+        if document.get("rule") is not None:  # campaigns of old have none
+            told["rule"] = StoppingRule.of_document(document["rule"])
+        return cls(**{**document, **told})
 
     @cached_property
     def _steps(self) -> tuple[Step, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,20 +18,23 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, plan
 
+from analysis.sequential import Decision
 from devices.afm import Afm
-from devices.image_channels import MODES
+from devices.image_classifier import ImageClassifier
 from devices.tip_qualifier import TipQualifier
 from devices.wire import ExpiredError
+from plans._campaign_estimate import AdaptiveEstimate, corners, estimate_campaign, imaging_of
 from plans._course import Course, Done
-from plans._image_run import Imaging, check_image, image_run, moved_withdrawn
+from plans._deciding import STREAM, Classifying, ClassResult
+from plans._image_run import check_image, image_run, moved_withdrawn
 from plans._schedule import Campaign, Step
 from plans._steps import LiveResults, read_now, result_of
 from plans._tip_result import TipResult
 from plans._withdrawal import withdraw, withdrawn
-from plans.scans import ImagingEstimate, Place
 from plans.tip_check import checked_tip
 
 __all__ = [
+    "AdaptiveEstimate",
     "Campaign",
     "CampaignRun",
     "Course",
@@ -70,11 +73,14 @@ class CampaignRun:
         Index and uid of the runs that were added, in their order.
     counting : tuple of int
         Indices of the images that count, each image of each sample once.
+    decisions : mapping of str to Decision
+        Of which class each sample is, by the images that count; empty without a rule.
     """
 
     uid: str
     runs: tuple[tuple[int, str], ...]
     counting: tuple[int, ...]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
 @plan
@@ -83,6 +89,7 @@ def campaign(
     campaign: Campaign,
     *,
     qualifier: TipQualifier,
+    classifier: ImageClassifier | None = None,
     done: Iterable[Done] = (),
     new_probe: NewProbe | None = None,
     analysis: LiveResults | None = None,
@@ -95,6 +102,11 @@ def campaign(
     An image that ends because the instrument answered late is begun again. Between images the tip
     is withdrawn and the campaign may be paused; on every way out the tip is withdrawn.
 
+    With a classifier each image is classified in its run, in the stream "prediction", and with a
+    rule (see `Campaign`) no more images are taken of a sample whose class is certain, nor of one
+    that further images by the same probe would hardly tell more of. An image that cannot be
+    classified counts as one that tells nothing.
+
     Parameters
     ----------
     afm : Afm
@@ -103,6 +115,8 @@ def campaign(
         What is to be done.
     qualifier : TipQualifier
         Makes the verdicts on the tip.
+    classifier : ImageClassifier, optional
+        Classifies the images; needed by a campaign with a rule.
     done : iterable of Done
         What was done of the same campaign before, of which nothing is done twice.
     new_probe : callable(Done) -> generator of Msg, optional
@@ -115,7 +129,7 @@ def campaign(
     Returns
     -------
     CampaignRun
-        Its runs and which images count.
+        Its runs, which images count, and what they tell of the samples.
 
     Raises
     ------
@@ -126,7 +140,8 @@ def campaign(
     """
     course = Course(campaign, done)
     yield from _check(afm, campaign)
-    routine = _Routine(afm, campaign, qualifier, md or {})
+    classifying = yield from _classifying(course, campaign, classifier)
+    routine = _Routine(afm, campaign, qualifier, classifying, md or {})
     runs: list[tuple[int, str]] = []
 
     def steps() -> MsgGenerator[None]:
@@ -135,53 +150,16 @@ def campaign(
             yield from bps.checkpoint()
             serial = yield from _patiently(partial(_probe, afm, course, new_probe, unproven))
             take = partial(routine.take, step, course.baseline(serial))
-            uid, found = yield from _patiently(take)
+            uid, found, predicted = yield from _patiently(take)
             runs.append((step.index, uid))
             if found is not None and found.good:
                 unproven.clear()
-            course.finished(Done(step.index, serial, found))
+            course.finished(Done(step.index, serial, found, predicted))
             yield from result_of(analysis, uid)
 
     yield from bpp.rewindable_wrapper(steps(), False)
-    return CampaignRun(campaign.uid, tuple(runs), tuple(image.index for image in course.counting))
-
-
-def estimate_campaign(
-    afm: Afm, campaign: Campaign, *, done: Iterable[Done] = ()
-) -> ImagingEstimate:
-    """Check what `campaign` is asked to do, and say what it would take with a good tip.
-
-    Parameters
-    ----------
-    afm, campaign, done
-        As of `campaign`.
-
-    Returns
-    -------
-    ImagingEstimate
-        Of what is not done yet; ``print`` it.
-
-    Raises
-    ------
-    ValueError, devices.wire.LimitError
-        As `campaign`.
-    """
-    course = Course(campaign, done)
-    for imaging in _corners(campaign):
-        check_image(afm, imaging)
-    good, left = TipResult("good"), []
-    serial = afm.probe.serial.get()
-    while (step := course.step) is not None:
-        left.append(step)
-        probe = f"one after {serial}" if serial in course.condemned else serial
-        course.finished(Done(step.index, probe, good if step.kind == "tip" else None))
-    scanned = {
-        kind: [_imaging(campaign, step) for step in left if step.kind == kind]
-        for kind in ("image", "tip")
-    }
-    return ImagingEstimate.of(
-        *([(each.scan, len(MODES[each.mode])) for each in of] for of in scanned.values())
-    )
+    counting = tuple(image.index for image in course.counting)
+    return CampaignRun(campaign.uid, tuple(runs), counting, course.decisions)
 
 
 def probes_from_box(afm: Afm, serials: Sequence[str]) -> NewProbe:
@@ -219,19 +197,30 @@ class _Routine:
     afm: Afm
     campaign: Campaign
     qualifier: TipQualifier
+    classifying: Classifying | None
     md: Mapping[str, Any]
 
     def take(
         self, step: Step, baseline: TipResult | None
-    ) -> MsgGenerator[tuple[str, TipResult | None]]:
-        """Do a step; returns the uid of its run, and the verdict of a check."""
-        imaging = _imaging(self.campaign, step)
+    ) -> MsgGenerator[tuple[str, TipResult | None, ClassResult | None]]:
+        """Do a step; returns the uid of its run, the verdict of a check, what an image is."""
+        imaging = imaging_of(self.campaign, step)
         md = {**self.md, "campaign": self._told(step)}
         if step.kind == "tip":
             check = checked_tip(self.afm, self.qualifier, imaging, baseline=baseline, md=md)
-            return (yield from check)
-        uid, _ = yield from image_run(self.afm, imaging, md=md, afterwards=bps.null)
-        return uid, None
+            uid, found = yield from check
+            return uid, found, None
+        if self.classifying is None:
+            uid, _ = yield from image_run(self.afm, imaging, md=md, afterwards=bps.null)
+            return uid, None, None
+        uid, predicted = yield from image_run(
+            self.afm,
+            imaging,
+            md={"classifier": self.classifying.told.to_document(), **md},
+            told={STREAM: self.classifying.keys},
+            afterwards=self.classifying.classified,
+        )
+        return uid, None, predicted
 
     def _told(self, step: Step) -> dict[str, Any]:
         return {
@@ -247,7 +236,7 @@ class _Routine:
 
 
 def _check(afm: Afm, campaign: Campaign) -> MsgGenerator[None]:
-    for imaging in _corners(campaign):
+    for imaging in corners(campaign):
         check_image(afm, imaging)
     if not (yield from read_now(afm.probe.serial)):
         raise ValueError(
@@ -256,27 +245,20 @@ def _check(afm: Afm, campaign: Campaign) -> MsgGenerator[None]:
         )
 
 
-def _corners(campaign: Campaign) -> list[Imaging]:
-    """Images at the corners of what the campaign needs of each sample, repeated once as a whole."""
-    needed: dict[str, list[Step]] = {}
-    for step in campaign.schedule():
-        needed.setdefault(step.place.sample, []).extend((step, campaign.again(step)))
-    corners = []
-    for sample, steps in needed.items():
-        xs, ys = ([getattr(step.place, axis) for step in steps] for axis in "xy")
-        for x, y in ((min(xs), min(ys)), (max(xs), max(ys))):
-            corners.append(_imaging(campaign, steps[0], Place(sample, x, y)))
-    return corners
-
-
-def _imaging(campaign: Campaign, step: Step, place: Place | None = None) -> Imaging:
-    tip = step.kind == "tip"
-    return Imaging(
-        step.place if place is None else place,
-        campaign.scan_of(step),
-        campaign.tip_mode if tip else campaign.mode,
-        campaign.tip_setpoint if tip else campaign.setpoint,
-    )
+def _classifying(
+    course: Course, campaign: Campaign, classifier: ImageClassifier | None
+) -> MsgGenerator[Classifying | None]:
+    if classifier is None:
+        if campaign.rule is not None:
+            raise ValueError(
+                f"{campaign.name} ends when the classes of its samples are certain: it needs a "
+                "classifier"
+            )
+        return None
+    classifying = yield from Classifying.by(classifier)
+    if campaign.rule is not None:
+        classifying.told.check(course.predictions)
+    return classifying
 
 
 def _probe(

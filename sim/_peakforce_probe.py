@@ -1,9 +1,10 @@
 """What a probe really is, and what spoils an image beyond the noise of its force curves.
 
 The spreads are those of a probe that was calibrated with care: spring constants by thermal noise
-3-7 %, tip chemistry 8-25 % of the adhesion, and from image to image gains that leave deformation
-the cleanest channel and the modulus the worst, as found on impact copolymers (Bruker application
-note 155).
+3-7 %, tip chemistry 8-25 % of the adhesion. From image to image the end of the tip changes as it
+picks up and sheds what it touches, which the deformation feels less than the modulus that is fitted
+for a sphere; the phase errs by how hard a person lets the tip tap. So on impact copolymers the
+deformation is the cleanest channel (Bruker application note 155).
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ _RADIUS_SPREAD = 1e-9  # m
 _ADHESION_SPREAD = 0.10
 _SENSITIVITY_SPREAD = 0.01
 _SENSITIVITY_DRIFT = 0.02  # of an image, as the laser's spot moves on the cantilever
-_CONTRAST_SPREAD = 0.12
-# of the logarithms of the gains of modulus, adhesion, deformation, dissipation and phase
-_GAIN_SPREADS = np.array([0.50, 0.08, 0.025, 0.05, 0.15])
+_TIP_END_SPREAD = 0.15  # ends of tips are no spheres: forces grow with powers 1.35 to 1.65
+# Of the logarithms of the gains of modulus, adhesion, deformation, dissipation and phase. Moduli of
+# one sample and one probe repeat to 10-20 %; the contrast of a phase image follows the amplitude
+# and the setpoint, which are set by eye for each image.
+_GAIN_SPREADS = np.array([0.15, 0.08, 0.025, 0.05, 0.30])
+# A sixth of the contrast between rubber and matrix: what the tip picks up on one line and sheds on
+# another shifts the phase of whole lines.
+_PHASE_LINE_NOISE = math.radians(3.0)
+_PHASE_DRIFT = math.radians(0.25)
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,9 @@ class ImageNuisance:
     ----------
     modulus_gain, adhesion_gain, deformation_gain, dissipation_gain : float
         By which each channel is multiplied.
-    modulus_contrast : float
-        Power to which ratios of moduli to their median are raised: the shape of a tip's very end
-        counts where it presses in little, and not where it presses deep.
+    tip_end : float
+        By how much more than 1.5 is the power of the depth with which the force grows: the shape of
+        a tip's very end counts where it presses in little, and not where it presses deep.
     outliers : float
         Fraction of the pixels whose modulus is off.
     outlier_spread : float
@@ -131,7 +138,7 @@ class ImageNuisance:
     adhesion_gain: float = 1.0
     deformation_gain: float = 1.0
     dissipation_gain: float = 1.0
-    modulus_contrast: float = 1.0
+    tip_end: float = 0.0
     outliers: float = 0.0
     outlier_spread: float = 1.0
     sensitivity_drift: float = 0.0
@@ -151,11 +158,11 @@ class ImageNuisance:
             adhesion_gain=float(adhesion),
             deformation_gain=float(deformation),
             dissipation_gain=float(dissipation),
-            modulus_contrast=math.exp(_CONTRAST_SPREAD * float(rng.standard_normal())),
+            tip_end=_TIP_END_SPREAD * float(rng.standard_normal()),
             outliers=0.02,
             sensitivity_drift=float(rng.normal(0.0, _SENSITIVITY_DRIFT)),
             line_noise=0.1e-9,
             phase_gain=float(phase),
-            phase_line_noise=math.radians(1.2),
-            phase_drift=math.radians(0.25),
+            phase_line_noise=_PHASE_LINE_NOISE,
+            phase_drift=_PHASE_DRIFT,
         )

@@ -60,6 +60,7 @@ _THREADS = 2
 _TIDE = 600.0  # s: period in which what is left of the background comes and goes
 _SENSOR_NOISE = 0.05e-9  # m rms, of the Z sensor in the bandwidth of a pixel
 _LEAST_MODULUS = 1.0  # Pa, below which a logarithm is not taken
+_TIP_END = 20e-9  # m: pressed in so deep, a tip of 30 nm is the sphere that it is taken for
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def scan(
     with ThreadPoolExecutor(_THREADS) as pool:
         for done in [pool.submit(follow, first) for first in range(_THREADS)]:
             done.result()
-    return _channels(raw, nuisance, rng)
+    return _channels(raw, nuisance, settings, rng)
 
 
 def prepare(probe: ForceProbe, settings: PeakForceSettings, frame: Frame) -> tuple[Curves, Reading]:
@@ -225,16 +226,19 @@ def prepare(probe: ForceProbe, settings: PeakForceSettings, frame: Frame) -> tup
 
 
 def _channels(
-    raw: NDArray[np.float64], nuisance: ImageNuisance, rng: np.random.Generator
+    raw: NDArray[np.float64],
+    nuisance: ImageNuisance,
+    settings: PeakForceSettings,
+    rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float32]]:
     names: tuple[str, ...] = ("height", *_READ)
     read = dict(zip(names, np.moveaxis(raw, 1, 0), strict=True))
+    modulus = np.maximum(read["dmt_modulus"], _LEAST_MODULUS)
+    deeper, stiffer = _tip_end(modulus, read["adhesion"], nuisance.tip_end, settings)
     read["adhesion"] *= nuisance.adhesion_gain
-    read["deformation"] *= nuisance.deformation_gain
+    read["deformation"] *= nuisance.deformation_gain * deeper
     read["dissipation"] *= nuisance.dissipation_gain
-    middle = float(np.median(read["dmt_modulus"]))
-    ratio = np.maximum(read["dmt_modulus"], _LEAST_MODULUS) / middle
-    modulus = nuisance.modulus_gain * middle * ratio**nuisance.modulus_contrast
+    modulus *= nuisance.modulus_gain * stiffer
     off = rng.random(modulus.shape) < nuisance.outliers
     modulus[off] *= np.exp(nuisance.outlier_spread * rng.standard_normal(int(off.sum())))
     read["dmt_modulus"] = modulus
@@ -242,6 +246,24 @@ def _channels(
     sensed = _SENSOR_NOISE * rng.standard_normal(modulus.shape)
     read["height_sensor"] = read["height"] + sensed
     return {name: read[name].astype(np.float32) for name in CHANNELS}
+
+
+def _tip_end(
+    modulus: NDArray[np.float64],
+    adhesion: NDArray[np.float64],
+    beyond: float,
+    settings: PeakForceSettings,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return by what a tip's very end multiplies depths, and moduli that are fitted for a sphere.
+
+    The force grows with the depth to the power 1.5 + `beyond` until the end no longer counts; there
+    it is that of the sphere.
+    """
+    load = settings.setpoint + np.maximum(adhesion, 0.0)
+    pressed = 0.75 * (1 - settings.poisson**2) * load / math.sqrt(settings.radius)
+    depth = np.minimum((pressed / modulus) ** (2 / 3) / _TIP_END, 1.0)
+    power = 1.5 / (1.5 + beyond) - 1
+    return depth**power, depth ** (-1.5 * power)
 
 
 def as_volts(

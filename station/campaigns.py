@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["CampaignRecord", "RecordedRun", "UnknownCampaignError", "read_campaign"]
 
 _TIP_CHECK = "tip_check"
+_PREDICTION = "prediction"
 
 
 class UnknownCampaignError(StationError):
@@ -108,7 +109,9 @@ def _done(run: RunSummary) -> Done | None:
         return None
     tip = run.start["campaign"]["purpose"] == "tip"
     check = next(_events(run, _TIP_CHECK), None) if tip else None
-    return Done.of_run(run.start, run.stop, check)
+    classified = "classifier" in run.start
+    prediction = next(_events(run, _PREDICTION), None) if classified else None
+    return Done.of_run(run.start, run.stop, check, prediction)
 
 
 def _events(run: RunSummary, stream: str) -> Iterator[dict[str, Any]]:

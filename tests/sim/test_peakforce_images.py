@@ -192,14 +192,20 @@ def test_nuisances_multiply_their_channels() -> None:
         np.testing.assert_allclose(other[name], gain * plain[name], rtol=1e-5)
 
 
-def test_a_contrast_raises_the_ratios_of_moduli_to_a_power() -> None:
-    surface, frame = Copolymer(FORMULATIONS["A2"], 3), Frame(lines=16, points=16)
+@pytest.mark.parametrize("modulus", [20e6, 1.9e9])
+def test_the_end_of_a_tip_counts_where_it_presses_in_little(modulus: float) -> None:
+    frame, beyond = Frame(lines=2, points=2), 0.15
     plain, other = (
-        scan(surface, _QUIET, frame, _FINE, np.random.default_rng(1), nuisance=each)["dmt_modulus"]
-        for each in (None, ImageNuisance(modulus_contrast=1.2))
+        scan(Uniform(modulus), _QUIET, frame, _FINE, np.random.default_rng(1), nuisance=each)
+        for each in (None, ImageNuisance(tip_end=beyond))
     )
-    expected = 1.2 * np.log(plain / np.median(plain))
-    np.testing.assert_allclose(np.log(other / np.median(other)), expected, atol=0.02)
+    sphere = (0.75 * _FINE.setpoint / (modulus * math.sqrt(_FINE.radius))) ** (2 / 3)
+    # F = C depth^(1.5 + beyond), as much as the sphere's at 20 nm and a sphere's from there on
+    depth = max(sphere, 20e-9 * (sphere / 20e-9) ** (1.5 / (1.5 + beyond)))
+    deeper = (other["deformation"] / plain["deformation"]).mean()
+    softer = (other["dmt_modulus"] / plain["dmt_modulus"]).mean()
+    assert deeper == pytest.approx(depth / sphere, rel=5e-3)
+    assert softer == pytest.approx((sphere / depth) ** 1.5, rel=5e-3)
 
 
 def test_a_drift_of_the_sensitivity_spoils_the_hard_more_than_the_soft() -> None:
