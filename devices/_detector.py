@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from ophyd.status import DeviceStatus
+
 from devices._record_writer import Layout, Record, RecordWriter
-from devices.status import MotionStatus, RequestStatus
+from devices.status import RequestStatus
 from devices.wire import RemoteOperation, Reply
 from devices.wire.ophyd import StaticSignal, WireDevice
 
@@ -93,7 +95,7 @@ class Detector(WireDevice):
         self._writer.end()
         return super().unstage()
 
-    def trigger(self) -> RequestStatus | MotionStatus:
+    def trigger(self) -> DeviceStatus:
         """Acquire; done when it is in the file."""
         thread = self._writer.thread()
         reading = self.snapshot.get()
@@ -144,13 +146,11 @@ class Detector(WireDevice):
     def _keep(self, reply: Reply) -> None:
         """Keep what was written, to be looked at."""
 
-    def _begun(
-        self, reading: Mapping[str, Any], operation: RemoteOperation
-    ) -> RequestStatus | MotionStatus:
+    def _begun(self, reading: Mapping[str, Any], operation: RemoteOperation) -> DeviceStatus:
         """Return the status of an acquisition that was begun."""
         return RequestStatus(self, f"{self.name} {self.what}")
 
-    def _write(self, reply: Reply, status: RequestStatus | MotionStatus) -> None:
+    def _write(self, reply: Reply, status: DeviceStatus) -> None:
         try:
             self._writer.append(*self._record(reply))
         except Exception as error:  # whatever it is, somebody waits for the status

@@ -12,6 +12,7 @@ from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
+from ophyd.status import DeviceStatus
 
 from devices.chuck import Chuck
 from devices.head import Head
@@ -19,7 +20,6 @@ from devices.imager import Imager
 from devices.lockin import Lockin
 from devices.probe import Probe
 from devices.scanner import Scanner
-from devices.status import RequestStatus
 from devices.wire import Client, ConnectionLost, WireError
 from devices.wire.ophyd import capabilities
 
@@ -115,7 +115,7 @@ class Afm(Device):
         self.head.stop(success=success)
         self.scanner.stop(success=success)
 
-    def trigger(self) -> RequestStatus:
+    def trigger(self) -> DeviceStatus:
         """Acquire a line of spectra."""
         return self.lockin.trigger()
 

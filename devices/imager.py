@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
+from ophyd.status import DeviceStatus
 
 from devices._afm_signals import TextSignal
 from devices._detector import Detector, MiddleSignal
@@ -32,7 +33,6 @@ from devices._imager_signals import (
 )
 from devices._record_writer import Layout, Record
 from devices._seen_lines import SeenLines
-from devices.status import MotionStatus, RequestStatus
 from devices.units import DEGREE, HERTZ, NANOMETRE, NANONEWTON, NONE, PERCENT, SECOND, VOLT
 from devices.wire import RemoteOperation, Reply
 from devices.wire.ophyd import ValueSignal, capabilities
@@ -119,7 +119,7 @@ class Imager(Detector):
         for signal in (self.line, self.image, self.feedback_error, self.engage):
             signal.observe(signal.convert(reading), reading["time"])
 
-    def trigger(self) -> RequestStatus | MotionStatus:
+    def trigger(self) -> DeviceStatus:
         """Scan an image; done when it is in the file. `watch` the status for its lines."""
         capabilities(self.client, "imager")
         return super().trigger()

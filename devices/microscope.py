@@ -8,11 +8,11 @@ from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
+from ophyd.status import DeviceStatus
 
 from devices.camera import Camera
 from devices.column import Column
 from devices.goniometer import Goniometer
-from devices.status import RequestStatus
 from devices.wire import Client, ConnectionLost, WireError
 
 __all__ = ["Microscope"]
@@ -87,7 +87,7 @@ class Microscope(Device):
         self.goniometer.stop(success=success)
         self.camera.stop(success=success)
 
-    def trigger(self) -> RequestStatus:
+    def trigger(self) -> DeviceStatus:
         """Scan a frame."""
         return self.camera.trigger()
 

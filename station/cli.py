@@ -13,6 +13,7 @@ import typer
 from station.cli_afm import afm_run_app
 from station.cli_errors import told_in_a_line
 from station.cli_files import files_app
+from station.cli_networks import networks_app
 from station.cli_options import (
     AsJSON,
     Data,
@@ -42,6 +43,7 @@ for _name, _group in (
     ("serve", serve_app),
     ("catalog", catalog_app),
     ("keys", keys_app),
+    ("networks", networks_app),
 ):
     app.add_typer(_group, name=_name)
 run_app.add_typer(afm_run_app)
@@ -199,6 +201,9 @@ def watch(
     show_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
+    analysis: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of several analyses, e.g. prediction.")
+    ] = None,
     settings: SettingsFile = None,
     data: Data = None,
 ) -> None:
@@ -210,7 +215,15 @@ def watch(
         if show_page:
             typer.launch(page.as_uri())
 
-    follow(load(settings, data), uid, folder=folder, every_s=every, tell=typer.echo, drawn=drawn)
+    follow(
+        load(settings, data),
+        uid,
+        analysis=analysis,
+        folder=folder,
+        every_s=every,
+        tell=typer.echo,
+        drawn=drawn,
+    )
 
 
 @app.command()

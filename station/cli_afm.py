@@ -59,12 +59,13 @@ class TappingOptions(AFMRunOptions):
         )
 
 
-def _do(experiment: Any, options: AFMRunOptions) -> None:
-    """Run an experiment, or estimate it."""
+def _do(experiment: Any, options: AFMRunOptions, settings: Any = None) -> None:
+    """Run an experiment, or estimate it, with the settings of its options or with others."""
     from station.experiments import estimate, run
 
     act = estimate if options.estimate else run
-    act(options.loaded(), options.settings, experiment, as_json=options.as_json)
+    loaded = options.loaded() if settings is None else settings
+    act(loaded, options.settings, experiment, as_json=options.as_json)
 
 
 @afm_run_app.command("calibrate-probe")
@@ -188,13 +189,25 @@ def run_campaign(
     probes: Annotated[
         str, typer.Option(metavar="NO,NO", help="Serial numbers of the probes that may be put in.")
     ] = "",
+    until_certain: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Leave a sample when a class has this probability; 0.99."),
+    ] = None,
+    least: Annotated[int, typer.Option(help="Images of a sample before it is left so.")] = 2,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="That tells the classes; of the settings.")
+    ] = None,
     resume: Annotated[
         str, typer.Option(metavar="UID", help="Go on with one: its uid, its name, or -1.")
     ] = "",
 ) -> None:
     """Image several samples unattended, the tip checked among them; can be gone on with."""
-    from station.image_recipes import RunCampaign
+    from station.image_recipes import RunCampaign, stopping_rule
 
+    settings = options.loaded()
+    if model is not None:
+        networks = settings.networks.model_copy(update={"model": model})
+        settings = settings.model_copy(update={"networks": networks})
     box = names(probes) if probes else ()
     if resume:
         from station.campaigns import read_campaign
@@ -202,8 +215,10 @@ def run_campaign(
 
         if samples:
             raise ValueError("--resume goes on with a campaign as it was begun: name no samples")
-        record = read_campaign(journal_folder(options.loaded()), resume)
-        _do(RunCampaign(record.campaign, record.done, box), options)
+        if until_certain is not None:
+            raise ValueError("--resume goes on with a campaign as it was begun: no --until-certain")
+        record = read_campaign(journal_folder(settings), resume)
+        _do(RunCampaign(record.campaign, record.done, box), options, settings)
         return
     from plans import Campaign
 
@@ -215,6 +230,7 @@ def run_campaign(
         scan=options.frame().scan,
         tip_every=tip_every,
         order=order,
+        rule=None if until_certain is None else stopping_rule(settings, until_certain, least),
         name=name,
     )
-    _do(RunCampaign(asked, probes=box), options)
+    _do(RunCampaign(asked, probes=box), options, settings)

@@ -74,6 +74,9 @@ def told_in_a_line(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _exit_code(error: Exception) -> int | None:
+    from analysis.datasets import LeakError
+    from analysis.networks.card import CardError
+    from analysis.networks.registry import UnknownModelError
     from devices.wire import LimitError, WireError
     from station.catalog import CatalogError
     from station.journal import RunNotFoundError
@@ -81,7 +84,8 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, CommandError):
         return error.code
-    if isinstance(error, SettingsError | LimitError) or type(error) is ValueError:
+    refused = SettingsError | LimitError | LeakError | CardError | UnknownModelError
+    if isinstance(error, refused) or type(error) is ValueError:
         return 2
     if isinstance(error, StationError | WireError | CatalogError | OSError | RunNotFoundError):
         return 1

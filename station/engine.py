@@ -27,6 +27,12 @@ from station.keys import client_security
 from station.live import LiveAnalysis, Watch
 from station.lookup import report_folder
 from station.metadata import PersistentMetadata, package_versions
+from station.predictions import (
+    PredictionError,
+    PredictionWorker,
+    image_classifier,
+    make_prediction_analysis,
+)
 from station.presence import announced
 from station.problems import ImageProblems
 from station.results import make_analyses
@@ -35,6 +41,7 @@ from station.settings import Settings
 
 if TYPE_CHECKING:
     from devices.afm import Afm
+    from devices.image_classifier import ImageClassifier
     from devices.microscope import Microscope
 
 __all__ = ["Station"]
@@ -42,6 +49,7 @@ __all__ = ["Station"]
 _log = logging.getLogger(__name__)
 
 _END_OF_LOOP, _POLL = 1.0, 0.005  # seconds
+_LAST_PREDICTIONS = 60.0  # seconds for a model that is only coming up when a short run is over
 _CONNECT = 5.0  # seconds for the handshake with a server that says that it is ready
 
 Subscriber = Callable[[str, Mapping[str, Any]], object]
@@ -73,6 +81,10 @@ class Station:
         The record of every document.
     live : station.live.LiveAnalysis or None
         The live analysis, unless the settings are against it.
+    predictor : station.predictions.PredictionWorker or None
+        The model that predicts what images show, if the settings name one.
+    predictions : station.live.LiveAnalysis or None
+        Its predictions, on a thread of their own: neither a plan nor the other analyses wait.
     problems : station.problems.ImageProblems
         What the live analysis has found wrong with an image; can suspend the RunEngine.
     servers : mapping of str to InstrumentServer
@@ -94,6 +106,7 @@ class Station:
         }
         self.facts: dict[str, ServerFacts] = {}
         self._devices: dict[str, Any] = {}
+        self._classifier: ImageClassifier | None = None
         with ExitStack() as undo:
             for server in self.servers.values():
                 undo.callback(server.close)
@@ -105,6 +118,7 @@ class Station:
             self.live = self._make_live()
             if self.live is not None:
                 undo.callback(self.live.close)
+            self.predictor, self.predictions = self._make_predictions(undo)
             self.RE = self._make_engine(context_managers)
             undo.callback(self._end_engine)
             self.sd = SupplementalData()
@@ -123,6 +137,19 @@ class Station:
             self.problems(name, doc)
 
         return LiveAnalysis(record, make, watch)
+
+    def _make_predictions(
+        self, undo: ExitStack
+    ) -> tuple[PredictionWorker | None, LiveAnalysis | None]:
+        if self.settings.networks.model is None:
+            return None, None
+        worker = undo.enter_context(PredictionWorker(self.settings))
+        if not self.settings.live.analysis:
+            return worker, None
+        make = make_prediction_analysis(worker)
+        predictions = LiveAnalysis(self.journal, make, drain_s=_LAST_PREDICTIONS)
+        undo.callback(predictions.close)
+        return worker, predictions
 
     def _make_engine(self, context_managers: list[Any] | None) -> RunEngine:
         md = PersistentMetadata(self.settings.data / "md.json")
@@ -147,6 +174,8 @@ class Station:
         self.RE.subscribe(self.journal)
         if self.live is not None:
             self.RE.subscribe(self.live)
+        if self.predictions is not None:
+            self.RE.subscribe(self.predictions)
         if self.settings.live.publish is not None:
             publisher = _publisher(self.settings.live.publish)
             undo.callback(publisher.close)
@@ -177,6 +206,21 @@ class Station:
     def afm(self) -> Afm:
         """The atomic force microscope; connected when it is first asked for."""
         return self.connect_afm()
+
+    @property
+    def classifier(self) -> ImageClassifier:
+        """The device through which a plan asks the model of the settings.
+
+        Raises
+        ------
+        station.predictions.PredictionError
+            The settings name none, or one that tells no classes.
+        """
+        if self._classifier is None:
+            if self.predictor is None:
+                raise PredictionError("no model is named: set [networks] model")
+            self._classifier = image_classifier(self.afm, self.predictor)
+        return self._classifier
 
     def connect_tem(self, timeout_s: float = READY_S) -> Microscope:
         """Connect to the transmission electron microscope; see `connect`."""

@@ -174,6 +174,7 @@ def measure(station: Station, experiment: Experiment, screen: Console) -> Outcom
         The run was stopped or has failed; the run is closed.
     """
     instrument = station.connect(experiment.instrument)
+    experiment = experiment.prepared(station)
     analysed = kind_named(experiment.analysis) is not None
     plan = experiment.plan(instrument, station.live if analysed else None)
     spoken = io.StringIO()  # the RunEngine's prints, which are meant for a console

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from station.afm_recipes import AFMExperiment
@@ -12,10 +13,17 @@ if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
     from rich.console import RenderableType
 
+    from analysis.sequential import StoppingRule
     from devices.afm import Afm
+    from devices.image_classifier import ImageClassifier
     from plans import Campaign, Done, LiveResults, Place, Scan
+    from station.engine import Station
+    from station.settings import Settings
 
-__all__ = ["Frame", "PhaseSeries", "RunCampaign", "TakeImage"]
+__all__ = ["DEPENDENCE", "Frame", "PhaseSeries", "RunCampaign", "TakeImage", "stopping_rule"]
+
+DEPENDENCE = "dependence"
+"""Metric of a model's card: how far images of one probe repeat each other."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +147,35 @@ class RunCampaign(ImagingExperiment):
         What was done of it before.
     probes : tuple of str
         Serial numbers of the probes in the box; none if empty.
+    classifier : ImageClassifier or None
+        Tells the classes of the samples of a campaign with a rule; see `prepared`.
     """
 
     campaign: Campaign
     done: tuple[Done, ...] = ()
     probes: tuple[str, ...] = ()
+    classifier: ImageClassifier | None = None
     what = "campaign"
+
+    def prepared(self, station: Station) -> RunCampaign:
+        """With the station's classifier, if the campaign has a rule.
+
+        Raises
+        ------
+        ValueError, station.predictions.PredictionError
+            There is no model, it does not answer, or it wants other images than these.
+        """
+        if self.campaign.rule is None:
+            return self
+        from devices.image_channels import MODES
+
+        classifier = station.classifier
+        assert station.predictor is not None
+        channels = MODES.get(self.campaign.mode, ())
+        units = _units(station.afm, channels)
+        station.predictor.card.check_stream(channels, units, self.campaign.scan.size)
+        station.predictor.wait_ready()
+        return replace(self, classifier=classifier)
 
     def plan(self, instrument: Afm, analysis: LiveResults | None) -> MsgGenerator[Any]:
         """Make the plan."""
@@ -155,6 +186,7 @@ class RunCampaign(ImagingExperiment):
             instrument,
             self.campaign,
             qualifier=TipQualifier(instrument, tip_qualification(), name="tip"),
+            classifier=self.classifier,
             done=self.done,
             new_probe=probes_from_box(instrument, self.probes) if self.probes else None,
             analysis=analysis,
@@ -168,13 +200,32 @@ class RunCampaign(ImagingExperiment):
         return estimate_campaign(instrument, self.campaign, done=self.done)
 
     def table(self, outcome: Outcome) -> RenderableType | None:
-        """How many images count."""
+        """How many images count, and of which class each sample is."""
+        from rich.table import Table
+
         images = len(self.campaign.samples) * self.campaign.images
-        return f"{len(outcome.result.counting)} of {images} images count"
+        found = outcome.result
+        counted = f"{len(found.counting)} of {images} images count"
+        if self.campaign.rule is None:
+            return counted
+        table = Table("sample", "class", "probability", "images", "abstained", title=counted)
+        for sample, decision in found.decisions.items():
+            table.add_row(
+                sample,
+                decision.label if decision.certain else f"{decision.label or 'unknown'}?",
+                f"{decision.confidence:.3f}",
+                str(decision.images),
+                str(decision.abstained),
+            )
+        return table
 
     def row(self, outcome: Outcome) -> dict[str, Any]:
         """The same."""
-        return {"images": len(outcome.result.counting), "runs": len(outcome.result.runs)}
+        found = outcome.result
+        row: dict[str, Any] = {"images": len(found.counting), "runs": len(found.runs)}
+        if self.campaign.rule is not None:
+            row["classes"] = {name: asdict(told) for name, told in found.decisions.items()}
+        return row
 
     def further(self, outcome: Outcome) -> str:
         """The command that shows what it found."""
@@ -182,4 +233,44 @@ class RunCampaign(ImagingExperiment):
 
     def go_on(self) -> str:
         """The command that goes on with it."""
-        return f"twinscope run campaign --resume {self.campaign.uid[:8]}"
+        command = f"twinscope run campaign --resume {self.campaign.uid[:8]}"
+        if self.classifier is None:
+            return command
+        return f"{command} --model {self.classifier.known_model}"
+
+
+def stopping_rule(settings: Settings, confidence: float, least: int) -> StoppingRule:
+    """When a sample is left, with the dependence of images that the model's card tells.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which model it is, and where.
+    confidence, least
+        As of `analysis.sequential.StoppingRule`.
+
+    Raises
+    ------
+    ValueError, station.predictions.PredictionError
+        No such model, or numbers that make no rule.
+    """
+    from analysis.sequential import Dependence, StoppingRule
+    from station.predictions import PredictionError, registry_of
+
+    name = settings.networks.model
+    if name is None:
+        raise PredictionError("no model is named: set [networks] model, or give --model")
+    try:
+        told = registry_of(settings).card(name).card.metrics.get(DEPENDENCE)
+    except ValueError as error:
+        raise PredictionError(str(error)) from error
+    dependence = Dependence() if told is None else Dependence(told)
+    return StoppingRule(confidence, least, dependence=dependence)
+
+
+def _units(afm: Afm, channels: Iterable[str]) -> dict[str, str]:
+    """Units of channels as the probe is calibrated now."""
+    from devices.image_channels import CHANNELS
+
+    calibrated = afm.imager.snapshot.get()["calibrated"]
+    return {name: CHANNELS[name].unit_of(calibrated) for name in channels}

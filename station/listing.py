@@ -13,7 +13,7 @@ from rich.table import Table
 
 from station.catalog import catalog_status
 from station.journal import RunSummary, list_runs, read_documents
-from station.lookup import analysis_of, journal_folder, run_named
+from station.lookup import BESIDE, analysis_of, journal_folder, run_named
 from station.results import kind_named, kind_of
 from station.settings import Settings
 from station.tables import run_row, run_table
@@ -70,6 +70,7 @@ def print_run(settings: Settings, name: str, *, as_json: bool) -> None:
     streams = _streams(run)
     analysis = run if run.purpose == "analysis" else analysis_of(settings, run)
     result = _result(analysis) if analysis is not None else None
+    further = _further(settings, run)
     if as_json:
         print_json(
             {
@@ -78,14 +79,25 @@ def print_run(settings: Settings, name: str, *, as_json: bool) -> None:
                 "streams": streams,
                 "analysis_uid": None if analysis is None else analysis.uid,
                 **_row(analysis, result),
+                **{key: value for each in further for key, value in _row(*each).items()},
             }
         )
         return
     screen = Console()
     screen.print(_start_table(run, streams))
-    if result is not None and analysis is not None:
-        screen.print(kind_of(analysis.start).table(result))
-        screen.print(f"analysis {analysis.uid}", highlight=False)
+    for done, found in ((analysis, result), *further):
+        if done is not None and found is not None:
+            screen.print(kind_of(done.start).table(found))
+            screen.print(f"analysis {done.uid}", highlight=False)
+
+
+def _further(settings: Settings, run: RunSummary) -> list[tuple[RunSummary, Any]]:
+    """The analyses that a measurement has besides the one that it was made for."""
+    if run.purpose == "analysis":
+        return []
+    done = (analysis_of(settings, run, kind) for kind in BESIDE)
+    found = ((each, _result(each)) for each in done if each is not None)
+    return [(each, result) for each, result in found if result is not None]
 
 
 def _result(analysis: RunSummary) -> Any:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 Emit = Callable[[str, Mapping[str, Any]], object]
 Watcher = Callable[[str, str, int, int], object]
 
-_DRAIN = 1.0  # seconds that `close` waits for the analysis of what has been recorded
+_DRAIN = 1.0  # seconds
 _KEPT = 64  # results; older ones are in the journal
 
 
@@ -66,6 +66,8 @@ class LiveAnalysis:
         Makes the analysis from where its documents shall go.
     watch : Watch, optional
         What the analysis tells its progress to.
+    drain_s : float
+        Seconds that `close` waits for the analysis of what has been recorded.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class LiveAnalysis:
         journal: Emit,
         make_router: Callable[[Emit], Analysis] = HysteresisAnalysis,
         watch: Watch | None = None,
+        drain_s: float = _DRAIN,
     ) -> None:
         self.watch = Watch() if watch is None else watch
         self._journal = journal
+        self._drain_s = drain_s
         self._router = make_router(self._emit)
         self._queue: queue.SimpleQueue[tuple[str, Mapping[str, Any]] | None] = queue.SimpleQueue()
         self._futures: dict[str, Future[Any]] = {}
@@ -132,12 +136,12 @@ class LiveAnalysis:
         return known
 
     def close(self) -> None:
-        """Finish what is recorded, within a second, and end the thread.
+        """Finish what is recorded, as long as is allowed, and end the thread.
 
         What is left then is closed as unfinished; `twinscope replay` makes up for it.
         """
         self._queue.put(None)
-        self._thread.join(_DRAIN)
+        self._thread.join(self._drain_s)
         self._given_up.set()
         self._thread.join(_DRAIN)
 

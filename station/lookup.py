@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from station.results import Kind
 
 __all__ = [
+    "BESIDE",
     "NotAnalysedError",
     "analysis_of",
     "journal_folder",
@@ -23,6 +24,9 @@ __all__ = [
     "run_named",
     "stored",
 ]
+
+BESIDE = ("prediction",)
+"""Analyses that a run may have besides the one that it was measured for."""
 
 _LONGEST_SCAN_ID = 7  # digits; a uid that begins with more of them is meant as a uid
 
@@ -82,7 +86,7 @@ def raw_run(settings: Settings, name: str) -> RunSummary:
     return run if run.raw_uid is None else run_named(settings, run.raw_uid)
 
 
-def analysis_of(settings: Settings, raw: RunSummary) -> RunSummary | None:
+def analysis_of(settings: Settings, raw: RunSummary, kind: str | None = None) -> RunSummary | None:
     """Find the latest finished analysis of a measurement.
 
     Parameters
@@ -91,6 +95,8 @@ def analysis_of(settings: Settings, raw: RunSummary) -> RunSummary | None:
         Where the journal is.
     raw : RunSummary
         The measurement.
+    kind : str, optional
+        Name of the analysis, as ``prediction``; what the run was measured for unless given.
 
     Returns
     -------
@@ -98,7 +104,13 @@ def analysis_of(settings: Settings, raw: RunSummary) -> RunSummary | None:
         None where there is none.
     """
     runs = list_runs(journal_folder(settings))
-    mine = [run for run in runs if run.raw_uid == raw.uid and run.stop is not None]
+    mine = [
+        run
+        for run in runs
+        if run.raw_uid == raw.uid
+        and run.stop is not None
+        and (run.plan_name == kind if kind is not None else run.plan_name not in BESIDE)
+    ]
     return mine[-1] if mine else None
 
 
@@ -139,7 +151,7 @@ def stored(settings: Settings, name: str) -> Stored:
     Parameters
     ----------
     settings, name
-        As for `run_named`.
+        As for `run_named`; the uid of one of its analyses means this one.
 
     Returns
     -------
@@ -153,8 +165,10 @@ def stored(settings: Settings, name: str) -> Stored:
     """
     from station.results import kind_of
 
-    raw = raw_run(settings, name)
-    found = analysis_of(settings, raw)
+    run = run_named(settings, name)
+    raw = run if run.raw_uid is None else run_named(settings, run.raw_uid)
+    named = run.raw_uid is not None and run.plan_name in BESIDE
+    found = analysis_of(settings, raw, run.plan_name if named else None)
     if found is None:
         raise NotAnalysedError(
             f"run {raw.uid[:8]} ({raw.plan_name}) has no finished analysis in the journal; "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from devices.microscope import Microscope
     from plans import LiveResults
+    from station.engine import Station
 
 __all__ = ["Characterise", "CrossAxis", "Drift", "Experiment", "Hysteresis", "Mosaic", "Outcome"]
 
@@ -50,6 +51,10 @@ class Experiment(ABC):
     def analysis(self) -> str:
         """Name of its analysis."""
         return "hysteresis"
+
+    def prepared(self, station: Station) -> Experiment:
+        """The experiment with what it needs of the station besides its instrument."""
+        return self
 
     @abstractmethod
     def plan(self, instrument: Any, analysis: LiveResults | None) -> MsgGenerator[Any]:

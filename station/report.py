@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from station.cli_errors import CommandError
-from station.lookup import Stored, report_folder, stored
+from station.lookup import BESIDE, Stored, report_folder, stored
 from station.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def write_report(settings: Settings, name: str, figure: Path | None = None) -> R
     name : str
         As for `station.lookup.run_named`.
     figure : Path, optional
-        The PNG; ``<data>/reports/<uid>.png`` unless given. The page lies beside it.
+        The PNG; ``<data>/reports/<uid>.png`` unless given, of a further analysis
+        ``<uid>-prediction.png``. The page lies beside it.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def write_report(settings: Settings, name: str, figure: Path | None = None) -> R
         They cannot be written.
     """
     found = stored(settings, name)
-    path = figure or report_folder(settings) / f"{found.raw.uid}.png"
+    path = figure or report_folder(settings) / f"{_stem(found)}.png"
     if path.suffix.lower() != ".png":
         raise CommandError(f"{path}: the figure is a PNG; give a name that ends in .png", 2)
     text = path.with_suffix(".md")
@@ -71,6 +72,11 @@ def write_report(settings: Settings, name: str, figure: Path | None = None) -> R
     except OSError as error:
         raise CommandError(f"report {path} cannot be written: {error.strerror}") from error
     return Report(path, text, found)
+
+
+def _stem(found: Stored) -> str:
+    name = found.analysis.plan_name
+    return f"{found.raw.uid}-{name}" if name in BESIDE else found.raw.uid
 
 
 def save_figure(figure: Figure, path: Path, dpi: float = _DPI) -> None:

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from station.force_tables import force_row, force_table
 from station.image_tables import image_figure, image_page, image_row, image_table
+from station.lookup import BESIDE
+from station.prediction_tables import (
+    prediction_figure,
+    prediction_page,
+    prediction_row,
+    prediction_table,
+)
 from station.stage_tables import (
     closure_table,
     closures_of,
@@ -197,12 +204,38 @@ class _Image(Kind):
         return image_page(found)
 
 
+class _Prediction(Kind):
+    def make(self, emit: Emit, folder: Path, **options: Any) -> Analysis:
+        from analysis.live import PredictionAnalysis
+
+        options.pop("progress", None)
+        return PredictionAnalysis(emit, **options)
+
+    def read(self, documents: Documents) -> Any:
+        from analysis.networks.records import result_from_documents
+
+        return result_from_documents(documents)
+
+    def table(self, result: Any) -> RenderableType:
+        return prediction_table(result)
+
+    def row(self, result: Any) -> dict[str, Any]:
+        return {"prediction": prediction_row(result)}
+
+    def figure(self, found: Stored) -> Figure:
+        return prediction_figure(found)
+
+    def page(self, found: Stored) -> tuple[str, list[str]]:
+        return prediction_page(found)
+
+
 # The most particular first: a run goes to the first analysis that wants it.
 _KINDS: Mapping[str, Kind] = {
     "mosaic": _Mosaic(),
     "hysteresis": _Stage(),
     "intermodulation": _Intermodulation(),
     "image": _Image(),
+    "prediction": _Prediction(),
 }
 
 
@@ -233,7 +266,7 @@ def make_analyses(
     progress: Callable[[str, str, int, int], object] | None = None,
     stored: Mapping[str, Any] | None = None,
 ) -> Analysis:
-    """Make all analyses, each run going to the one that understands it.
+    """Make all analyses that need no model, each run going to the one that understands it.
 
     Parameters
     ----------
@@ -255,6 +288,8 @@ def make_analyses(
 
     made = []
     for name, kind in _KINDS.items():
+        if name in BESIDE:
+            continue
         of_it = {} if stored is None else stored.get("analysis", {})
         options = dict(of_it.get("parameters", {})) if of_it.get("name") == name else {}
         made.append(kind.make(emit, folder, progress=progress, **options))

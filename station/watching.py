@@ -22,7 +22,7 @@ from station.journal import (
     journal_files,
     summarize,
 )
-from station.lookup import NotAnalysedError, Stored, journal_folder, raw_run, report_folder
+from station.lookup import BESIDE, NotAnalysedError, Stored, journal_folder, raw_run, report_folder
 from station.report import save_figure
 from station.results import kind_of
 from station.seen_lines import ScannedLines
@@ -83,9 +83,14 @@ class Watcher:
     name : str, optional
         A run as for `station.lookup.run_named`; the newest, and each that comes after it, unless
         given.
+    analysis : str, optional
+        Which of its analyses, as ``prediction``; what it was measured for unless given.
     """
 
-    def __init__(self, settings: Settings, name: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, name: str | None = None, analysis: str | None = None
+    ) -> None:
+        self._kind = analysis
         self._folder = journal_folder(settings)
         self._reports = report_folder(settings)
         self._only = None if name is None else raw_run(settings, name).uid
@@ -149,7 +154,8 @@ class Watcher:
                 continue
             self._known.add(path)
             if run.raw_uid is not None:
-                self._analyses[run.raw_uid] = _Growing(path)
+                if run.plan_name == self._kind if self._kind else run.plan_name not in BESIDE:
+                    self._analyses[run.raw_uid] = _Growing(path)
             elif self._only in (None, run.uid) and (
                 self._raw is None or run.time >= self._raw.time
             ):
@@ -160,6 +166,7 @@ def watch(
     settings: Settings,
     name: str | None = None,
     *,
+    analysis: str | None = None,
     folder: Path | None = None,
     every_s: float = _EVERY_S,
     tell: Callable[[str], object] = print,
@@ -170,7 +177,7 @@ def watch(
 
     Parameters
     ----------
-    settings, name
+    settings, name, analysis
         As of `Watcher`; without a name it goes on for ever.
     folder : Path, optional
         Where ``figure.png`` and ``index.html`` go; ``<data>/live`` unless given.
@@ -193,7 +200,7 @@ def watch(
     stop = threading.Event() if stop is None else stop
     folder = settings.data / "live" if folder is None else folder
     window = _Window(folder, every_s, tell, drawn)
-    watcher = Watcher(settings, name)
+    watcher = Watcher(settings, name, analysis)
     with ScannedLines(settings) as scanned:
         while True:
             over = watcher.done

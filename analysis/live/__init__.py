@@ -5,6 +5,7 @@ from .hysteresis import HysteresisAnalysis
 from .images import ImageAnalysis
 from .intermodulation import IntermodulationAnalysis
 from .mosaic import MosaicAnalysis
+from .predictions import PredictionAnalysis
 from .router import AnalysisRouter
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "ImageAnalysis",
     "IntermodulationAnalysis",
     "MosaicAnalysis",
+    "PredictionAnalysis",
 ]

@@ -16,6 +16,7 @@ from station.settings.loading import (
 from station.settings.sections import (
     AFMSettings,
     LiveSettings,
+    NetworksSettings,
     Section,
     SimulatorSettings,
     StageSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "FILE_NAME",
     "AFMSettings",
     "LiveSettings",
+    "NetworksSettings",
     "Section",
     "Settings",
     "SettingsError",

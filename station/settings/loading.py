@@ -29,6 +29,7 @@ from station.settings._values import Folder
 from station.settings.sections import (
     AFMSettings,
     LiveSettings,
+    NetworksSettings,
     SimulatorSettings,
     StageSettings,
     StorageSettings,
@@ -89,6 +90,8 @@ class Settings(BaseSettings):
         What is done with the runs.
     live : LiveSettings
         What is done while they are taken.
+    networks : NetworksSettings
+        What model predicts what images show.
     """
 
     model_config = SettingsConfigDict(
@@ -105,6 +108,7 @@ class Settings(BaseSettings):
     stage: StageSettings = Field(default_factory=StageSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
+    networks: NetworksSettings = Field(default_factory=NetworksSettings)
 
 
 def settings_file(given: Path | None = None) -> Path | None:

@@ -11,6 +11,7 @@ from station.settings._values import Address, File, Folder, Number, Probability,
 __all__ = [
     "AFMSettings",
     "LiveSettings",
+    "NetworksSettings",
     "Section",
     "SimulatorSettings",
     "StageSettings",
@@ -184,3 +185,32 @@ class LiveSettings(Section):
 
     analysis: bool = True
     publish: str | None = None
+
+
+class NetworksSettings(Section):
+    """Section ``[networks]``: the model that predicts what images show.
+
+    Parameters
+    ----------
+    model : str or None
+        Name, or name and version (``icp:3``); without one nothing predicts.
+    models : Path or None
+        Folder of the models; ``models`` of the data folder unless given.
+    key : Path or None
+        File with the secret by which this station signs models; with it, none is loaded that it
+        has not signed.
+    orientations : int
+        In how many orientations an image is looked at: 1, 2, 4 or 8. More are more reliable, and
+        take so many times as long.
+    threads : int or None
+        Cores for one prediction; all of them unless given.
+    timeout_s : float
+        Seconds for which an answer is waited for.
+    """
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    models: Folder | None = None
+    key: File | None = None
+    orientations: Literal[1, 2, 4, 8] = 1
+    threads: Annotated[int, Field(ge=1)] | None = None
+    timeout_s: Annotated[Number, Field(gt=0)] = 10.0
