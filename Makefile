@@ -38,7 +38,7 @@ imports: $(VENV)/dev.stamp  ## the arrows between the rooms
 bench: $(VENV)/bench.stamp  ## the benchmarks, side by side with their peers
 	$(BIN)/python -m benchmarks
 
-networks: $(VENV)/networks.stamp  ## the tables of Bruker's note 155; hours, can be resumed; OPTIONS=--quick: minutes
+networks: $(VENV)/networks.stamp  ## the tables of note 155, can be resumed; OPTIONS=--evening hours, --quick minutes
 	$(BIN)/python -m benchmarks.networks $(OPTIONS)
 
 docs-figures: $(VENV)/dev.stamp  ## the figures of the intermodulation paper, from runs in a catalog

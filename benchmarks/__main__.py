@@ -28,6 +28,8 @@ ALL = (
     "peakforce",
     "spm_files",
     "tip_shape",
+    "prediction",
+    "adaptive",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"
 

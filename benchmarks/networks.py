@@ -4,7 +4,9 @@ Runs of many simulated sessions become image sets, split by session and field; e
 tables of Bruker application note 155 is trained and judged on them, with the baselines on the same
 splits. What is done stays done: runs, sets and cells lie in a folder, and a killed run goes on.
 
-``python -m benchmarks.networks`` makes the whole; ``--quick`` a small form of it in minutes.
+``python -m benchmarks.networks`` makes the whole, which is for a graphics processor; ``--evening``
+asks the same of the same images at half their lines, in hours of two cores; ``--quick`` is a small
+form in minutes.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from benchmarks._network_runs import (
 )
 from benchmarks.tables import Table, markdown, show
 
-__all__ = ["FULL", "QUICK", "Chosen", "Study", "measure", "run", "study_tables"]
+__all__ = ["EVENING", "FULL", "QUICK", "Chosen", "Study", "measure", "run", "study_tables"]
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _PAGE = _DOCS / "reference" / "benchmarks" / "networks.md"
@@ -77,6 +79,8 @@ class Study:
         Training images of the learning curve.
     few : tuple of str
         Estimators that are only asked for three samples by their deformation.
+    lines : int, optional
+        To which images are averaged; as they were taken unless given.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Study:
     learning: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     few: tuple[str, ...] = ()
+    lines: int | None = None
 
 
 FULL = Study(
@@ -101,6 +106,17 @@ FULL = Study(
     sizes=(45, 90, 180),
 )
 """All of it: 1620 images in PeakForce QNM and 900 of the phase, each tested once."""
+
+_SHORT = TrainingOptions(epochs=30, patience=10, batch=16)
+EVENING = replace(
+    FULL,
+    name="evening",
+    plan=Plan(folds=5, options=dict.fromkeys(("small_cnn", *_NETWORKS), _SHORT)),
+    each=(),
+    learning=("features+forest", "resnet50"),
+    lines=64,
+)
+"""The same images averaged to 64 lines, and trainings of thirty epochs: hours on two cores."""
 
 _BRIEF = TrainingOptions(epochs=30, patience=30, batch=8)
 QUICK = Study(
@@ -162,8 +178,8 @@ def run(
     """
     report = _silent if told is None else told
     sets = [
-        _image_set(folder, "force", study.force, _FORCE, report),
-        _image_set(folder, "phase", study.phase, ("phase",), report),
+        _image_set(folder, "force", study.force, _FORCE, study.lines, report),
+        _image_set(folder, "phase", study.phase, ("phase",), study.lines, report),
     ]
     experiment = Experiment(sets, folder, study.plan, bulk_properties(seed=study.force.seed))
     chosen = Chosen() if chosen is None else chosen
@@ -176,7 +192,12 @@ def run(
 
 
 def _image_set(
-    folder: Path, name: str, recipe: Recipe, channels: tuple[str, ...], report: Told
+    folder: Path,
+    name: str,
+    recipe: Recipe,
+    channels: tuple[str, ...],
+    lines: int | None,
+    report: Told,
 ) -> ImageSet:
     """The images of a recipe, simulated and gathered where they are not there yet."""
     runs = simulated_runs(
@@ -188,7 +209,11 @@ def _image_set(
         if {record.run_uid for record in found.records} == set(runs.uids):
             return found
     return write_image_set(
-        path, runs, channels, progress=lambda done, of: report(f"{name} set", done, of)
+        path,
+        runs,
+        channels,
+        lines=lines,
+        progress=lambda done, of: report(f"{name} set", done, of),
     )
 
 
@@ -238,13 +263,14 @@ def study_tables(study: Study, results: Iterable[CellResult]) -> list[Table]:
 
 
 def _imaged(study: Study) -> Table:
+    averaged = "" if study.lines is None else f" averaged to {study.lines}"
     rows = [
         [
             recipe.mode,
             " ".join(recipe.samples),
             f"{recipe.sessions} x {recipe.fields}",
             str(recipe.images),
-            f"{recipe.size:g} µm, {recipe.lines} lines",
+            f"{recipe.size:g} µm, {recipe.lines} lines{averaged}",
         ]
         for recipe in (study.force, study.phase)
     ]
@@ -298,12 +324,14 @@ def _bars() -> Iterator[Told]:
 def main() -> None:
     """Make the whole, or the quick form; write its page and its figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.networks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the small form, in minutes")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="the small form, in minutes")
+    size.add_argument("--evening", action="store_true", help="the whole at 64 lines, in hours")
     parser.add_argument("--folder", type=Path, help="of runs, image sets and cells")
     parser.add_argument("--tasks", nargs="*", default=(), help="only these")
     parser.add_argument("--estimators", nargs="*", default=(), help="only these")
     asked = parser.parse_args()
-    study = QUICK if asked.quick else FULL
+    study = QUICK if asked.quick else EVENING if asked.evening else FULL
     folder = (asked.folder or _CACHE / study.name).absolute()
     with _bars() as told:
         run(study, folder, chosen=Chosen(asked.tasks, asked.estimators), told=told)
@@ -315,14 +343,14 @@ def main() -> None:
     for path in save_figures(results, figures):
         print(f"written: {path}")
     page = folder / "networks.md" if asked.quick else _PAGE
-    page.write_text(_page(tables, figures, asked.quick), encoding="utf-8")
+    page.write_text(_page(tables, figures, study), encoding="utf-8")
     print(f"written: {page}")
 
 
-def _page(tables: Sequence[Table], figures: Path, quick: bool) -> str:
-    command = "python -m benchmarks.networks --quick" if quick else "make networks"
+def _page(tables: Sequence[Table], figures: Path, study: Study) -> str:
+    command = "make networks" if study is FULL else f"make networks OPTIONS=--{study.name}"
     text = markdown("networks", tables).replace("python -m benchmarks networks", command, 1)
-    place = "figures" if quick else "../../images/networks"
+    place = "figures" if study is QUICK else "../../images/networks"
     shown = "\n".join(
         f"![{path.stem}]({place}/{path.name})\n" for path in sorted(figures.glob("*.png"))
     )

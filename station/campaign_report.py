@@ -14,7 +14,7 @@ from rich.table import Table
 from station.campaigns import CampaignRecord, read_campaign
 from station.journal import list_runs, read_documents
 from station.listing import print_json
-from station.lookup import journal_folder, report_folder
+from station.lookup import BESIDE, journal_folder, report_folder
 from station.report import save_figure
 from station.settings import Settings
 from station.stage_tables import plain
@@ -147,7 +147,7 @@ def _results(
     }
     found: dict[int, ImageResult] = {}
     for run in list_runs(journal_folder(settings)):
-        if run.raw_uid not in wanted or run.stop is None:
+        if run.raw_uid not in wanted or run.stop is None or run.plan_name in BESIDE:
             continue
         try:
             found[wanted[run.raw_uid]] = result_from_documents(read_documents(run.path))

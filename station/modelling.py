@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +146,7 @@ def train_model(
         names, targets, task = chosen.samples, labels, CLASSIFICATION
     spec = ModelSpec(task, wanted.channels, tuple(names), chosen.shape, wanted.architecture)
     split = grouped_splits(chosen, folds=wanted.folds, seed=options.seed, by=wanted.by)[wanted.fold]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks would break the progress bar
     from analysis.networks.training import train
 
     trained = train(chosen, targets, split, spec, options, folder, progress)

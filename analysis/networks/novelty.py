@@ -11,7 +11,6 @@ mistaken for new ones no more often than was asked.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,7 +148,8 @@ class NoveltyDetector:
     middle, width : ndarray, shape (views,)
         Mean and standard deviation of the views of known images.
     limit : float
-        Of the view that stands out most, in standard deviations.
+        Of the view that stands out most, in standard deviations; infinite where there were too few
+        images to set it, so that every image passes.
     """
 
     embedding: Neighbourhood
@@ -247,7 +247,6 @@ def limit_of(scores: ArrayLike, allowed: float) -> float:
     Returns
     -------
     float
-        The quantile of conformal prediction; the largest score where there are too few for it.
+        The quantile of conformal prediction; infinite where there are too few for it.
     """
-    found = abstention_threshold(scores, allowed)
-    return found if math.isfinite(found) else float(np.max(np.asarray(scores)))
+    return abstention_threshold(scores, allowed)

@@ -7,9 +7,10 @@ and go into the registry with the network. The test part says how well that work
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -153,7 +154,12 @@ def publish(
         last_layer=_last_layer(spec, parts, truth, temperature),
     )
     measured = _measured(spec, parts["test"], truth, known)
-    card = _card(spec, chosen, split, publication, temperature, measured)
+    limits = publication.limits
+    if not math.isfinite(known.novelty.limit):
+        few = f"It never abstains: {len(split.validation)} validation images set no limit for that."
+        limits = f"{limits} {few}".strip()
+    told = replace(publication, limits=limits)
+    card = _card(spec, chosen, split, told, temperature, measured)
 
     def write(folder: Path) -> None:
         shutil.copyfile(model, folder / MODEL)

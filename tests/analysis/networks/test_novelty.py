@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -145,8 +146,8 @@ class TestDetector:
             NoveltyDetector.fit(some, classes(8), some, allowed=1.0)
 
 
-def test_of_too_few_images_the_furthest_is_the_limit() -> None:
-    assert limit_of([3.0, 1.0, 2.0], 0.05) == 3.0
+def test_too_few_images_set_no_limit() -> None:
+    assert limit_of([3.0, 1.0, 2.0], 0.05) == math.inf
 
 
 class TestDescriptors:
