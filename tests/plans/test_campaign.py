@@ -333,7 +333,9 @@ class TestResume:
                 run(bench, what)
         assert bench.safe
         found = run(bench, what, done=record(bench))
-        assert indices(bench) == [0, 1, 2, 2, 3, 4, 5, 6]
+        # more often still where an answer was late
+        assert set(indices(bench)) == set(range(7))
+        assert indices(bench).count(2) >= 2
         assert images_of(bench, what, found.counting) == every(what)
 
 
