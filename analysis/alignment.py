@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._analysis_tables import AnalysisTables
 from .deficit import Deficit, Estimate, Imaged, first_step_deficits
 from .steps import IMAGE_AXES, AxisHistory, StepClass, Steps, legs, steps_from_stops
 
@@ -196,7 +197,9 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     from .documents import axis_units, steps_from_rows, times_from_rows
     from .findings import drift_from_rows, model_from_rows, verdict_from_rows
 
-    found = _Tables.read(documents)
+    found = AnalysisTables.read(
+        documents, "hysteresis", "hysteresis analysis (start.analysis.name)"
+    )
     if "displacement" not in found.data_keys:
         raise ValueError("the analysis was cut short: it holds no step")
     rows = found.rows("displacement")
@@ -221,46 +224,3 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
 def stream_of(name: str, unit: str) -> str:
     """Name of the stream of a table of axes of one unit: a column has one unit."""
     return name if unit == "µm" else f"{name}_{unit}"
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """The events of an analysis run by stream, and what its start and stop documents say."""
-
-    raw_uid: str
-    note: str
-    data_keys: Mapping[str, Mapping[str, Any]]
-    events: Mapping[str, list[tuple[int, Mapping[str, Any]]]]
-
-    @classmethod
-    def read(cls, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> _Tables:
-        analysis, raw_uid, note = "", "", ""
-        streams: dict[str, str] = {}
-        data_keys: dict[str, Mapping[str, Any]] = {}
-        events: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-        for name, doc in documents:
-            if name == "start":
-                analysis = doc.get("analysis", {}).get("name", "")
-                raw_uid = str(doc.get("raw_uid", ""))
-            elif name == "descriptor":
-                streams[doc["uid"]] = doc["name"]
-                data_keys[doc["name"]] = doc["data_keys"]
-            elif name == "event":
-                mine = events.setdefault(streams[doc["descriptor"]], [])
-                mine.append((int(doc["seq_num"]), doc["data"]))
-            elif name == "event_page":
-                mine = events.setdefault(streams[doc["descriptor"]], [])
-                for index, number in enumerate(doc["seq_num"]):
-                    data = {key: values[index] for key, values in doc["data"].items()}
-                    mine.append((int(number), data))
-            elif name == "stop":
-                note = str(doc.get("reason") or "")
-                if doc["exit_status"] == "fail":
-                    raise ValueError(f"the analysis failed: {note or 'no reason is given'}")
-        if analysis != "hysteresis":
-            raise ValueError("these documents are no hysteresis analysis (start.analysis.name)")
-        return cls(raw_uid, note, data_keys, events)
-
-    def rows(self, stream: str) -> list[Mapping[str, Any]]:
-        """The events of a stream in their order; none where there is no such stream."""
-        return [data for _, data in sorted(self.events.get(stream, []), key=lambda event: event[0])]

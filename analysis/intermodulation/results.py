@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._analysis_tables import AnalysisTables
 from .._columns import real
 from .curve import Bands, ForceCurve, Verdict
 from .lateral import LateralForces
@@ -176,46 +177,21 @@ def result_from_documents(
     ValueError
         If they are no analysis of an intermodulation run, or that analysis failed or is empty.
     """
-    raw_uid, found, note = "", False, ""
-    streams: dict[str, str] = {}
-    tables: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-    for name, doc in documents:
-        if name == "start":
-            found = doc.get("analysis", {}).get("name") == "intermodulation"
-            raw_uid = str(doc.get("raw_uid", ""))
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-        elif name == "stop":
-            note = str(doc.get("reason") or "")
-            if doc["exit_status"] == "fail":
-                raise ValueError(f"the analysis failed: {note or 'no reason is given'}")
-        elif name == "event":
-            rows = tables.setdefault(streams[doc["descriptor"]], [])
-            rows.append((int(doc["seq_num"]), doc["data"]))
-        elif name == "event_page":
-            rows = tables.setdefault(streams[doc["descriptor"]], [])
-            for index, seq_num in enumerate(doc["seq_num"]):
-                rows.append((int(seq_num), {k: v[index] for k, v in doc["data"].items()}))
-    if not found:
-        raise ValueError("these documents are no analysis of an intermodulation run")
-    if "comb" not in tables:
+    found = AnalysisTables.read(documents, "intermodulation", "analysis of an intermodulation run")
+    if "comb" not in found.events:
         raise ValueError("the analysis was cut short: it holds no spectra")
-
-    def table(stream: str) -> list[Mapping[str, Any]]:
-        return [row for _, row in sorted(tables.get(stream, []), key=lambda item: item[0])]
-
-    comb = table("comb")[0]
+    comb = found.rows("comb")[0]
     return IntermodulationResult(
-        raw_uid=raw_uid,
+        raw_uid=found.raw_uid,
         df=real(comb, "df"),
         tones=np.array(comb["tone"], dtype=np.int64),
         axes=tuple(_AXES[int(lateral)] for lateral in comb["lateral"]),
         modes=_modes(comb),
-        spectra=tuple(_spectrum(row) for row in table("spectrum")),
-        curves=tuple(_curve(row) for row in table("curve")),
-        fields=tuple(_field(row) for row in table("field")),
-        maps=_maps(table("line")),
-        note=note,
+        spectra=tuple(_spectrum(row) for row in found.rows("spectrum")),
+        curves=tuple(_curve(row) for row in found.rows("curve")),
+        fields=tuple(_field(row) for row in found.rows("field")),
+        maps=_maps(found.rows("line")),
+        note=found.note,
     )
 
 

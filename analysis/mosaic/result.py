@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._analysis_tables import AnalysisTables
 from .._columns import real
 
 __all__ = ["Montage", "MosaicPairs", "MosaicResult", "grid_order", "result_from_documents"]
@@ -191,33 +192,10 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     ValueError
         If they are no analysis of a mosaic, or that analysis failed or holds no field.
     """
-    raw_uid, found = "", False
-    streams: dict[str, str] = {}
-    tables: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-    for name, doc in documents:
-        if name == "start":
-            found = doc.get("analysis", {}).get("name") == "mosaic"
-            raw_uid = str(doc.get("raw_uid", ""))
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-        elif name == "stop" and doc["exit_status"] == "fail":
-            raise ValueError(f"the analysis failed: {doc.get('reason') or 'no reason is given'}")
-        elif name == "event":
-            rows = tables.setdefault(streams[doc["descriptor"]], [])
-            rows.append((int(doc["seq_num"]), doc["data"]))
-        elif name == "event_page":
-            rows = tables.setdefault(streams[doc["descriptor"]], [])
-            for index, seq_num in enumerate(doc["seq_num"]):
-                rows.append((int(seq_num), {k: v[index] for k, v in doc["data"].items()}))
-    if not found:
-        raise ValueError("these documents are no analysis of a mosaic (start.analysis.name)")
-    if "position" not in tables or "mosaic" not in tables:
+    found = AnalysisTables.read(documents, "mosaic", "analysis of a mosaic (start.analysis.name)")
+    if "position" not in found.events or "mosaic" not in found.events:
         raise ValueError("the analysis of the mosaic was cut short: it holds no positions")
-
-    def table(stream: str) -> list[Mapping[str, Any]]:
-        return [row for _, row in sorted(tables.get(stream, []), key=lambda item: item[0])]
-
-    return _result(raw_uid, {name: table(name) for name in _STREAMS})
+    return _result(found.raw_uid, {name: found.rows(name) for name in _STREAMS})
 
 
 _STREAMS = ("position", "pair", "outlier", "mosaic", "montage")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from .._analysis_tables import AnalysisTables
 from .._columns import boolean, number, real, string
-from .channels import CLASSIFICATION
-from .prediction import Prediction
+from .prediction import ModelTerms, Prediction
 
 __all__ = ["HINTS", "NAME", "PredictionResult", "keys_of", "result_from_documents", "row_of"]
 
@@ -61,10 +61,8 @@ class PredictionResult:
     ----------
     raw_uid : str
         The run that was analysed.
-    model : str
-        Name and version.
-    channels : tuple of str
-        That it looked at.
+    by : ModelTerms
+        Who says it.
     predictions : tuple of Prediction
         One an image.
     note : str
@@ -72,8 +70,7 @@ class PredictionResult:
     """
 
     raw_uid: str
-    model: str
-    channels: tuple[str, ...]
+    by: ModelTerms
     predictions: tuple[Prediction, ...]
     note: str = ""
 
@@ -91,44 +88,20 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     ValueError
         If they are no predictions, or the analysis failed or is empty.
     """
-    start: Mapping[str, Any] = {}
-    note, rows = "", []
-    for name, doc in documents:
-        if name == "start":
-            start = doc
-        elif name == "stop":
-            note = str(doc.get("reason") or "")
-            if doc["exit_status"] == "fail":
-                raise ValueError(f"the analysis failed: {note or 'no reason is given'}")
-        elif name == "event":
-            rows.append(doc["data"])
-        elif name == "event_page":
-            rows += [
-                {key: values[index] for key, values in doc["data"].items()}
-                for index in range(len(doc["seq_num"]))
-            ]
-    analysis = start.get("analysis", {})
-    if analysis.get("name") != NAME:
-        raise ValueError("these documents are no predictions")
+    tables = AnalysisTables.read(documents, NAME, "predictions")
+    rows = tables.rows(NAME)
     if not rows:
-        raise ValueError(f"there is no prediction: {note or 'no image came'}")
-    told = analysis["parameters"]
-    return PredictionResult(
-        raw_uid=str(start.get("raw_uid", "")),
-        model=str(told["model"]),
-        channels=tuple(told["channels"]),
-        predictions=tuple(_prediction(row, told) for row in rows),
-        note=note,
-    )
+        raise ValueError(f"there is no prediction: {tables.note or 'no image came'}")
+    by = ModelTerms.of_document(tables.parameters)
+    predictions = tuple(_prediction(row, by) for row in rows)
+    return PredictionResult(tables.raw_uid, by, predictions, tables.note)
 
 
-def _prediction(row: Mapping[str, Any], told: Mapping[str, Any]) -> Prediction:
+def _prediction(row: Mapping[str, Any], by: ModelTerms) -> Prediction:
     return Prediction(
-        task=str(told.get("task", CLASSIFICATION)),
-        outputs=tuple(told["outputs"]),
+        by=by,
         values=np.asarray(row["values"], dtype=np.float64),
         spreads=np.asarray(row["spreads"], dtype=np.float64),
         novelty=real(row, "novelty"),
         reason=str(row["reason"] or ""),
-        model=str(told["model"]),
     )

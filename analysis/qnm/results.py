@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._analysis_tables import AnalysisTables
 from .channels import ChannelSummary
 from .quality import Quality
 from .rubber import Rubber
@@ -57,33 +58,21 @@ def result_from_documents(documents: Iterable[tuple[str, Mapping[str, Any]]]) ->
     ValueError
         If they are no analysis of an image, or that analysis failed or is empty.
     """
-    raw_uid, note, unit, known = "", "", "", False
-    streams: dict[str, str] = {}
-    found: dict[str, list[Any]] = {"channel": [], "quality": [], "rubber": []}
-    for name, doc in documents:
-        if name == "start":
-            known = doc.get("analysis", {}).get("name") == NAME
-            raw_uid = str(doc.get("raw_uid", ""))
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            if doc["name"] == "rubber":
-                unit = str(doc["data_keys"]["modulus"].get("units", ""))
-        elif name == "stop":
-            note = str(doc.get("reason") or "")
-            if doc["exit_status"] == "fail":
-                raise ValueError(f"the analysis failed: {note or 'no reason is given'}")
-        elif name in ("event", "event_page"):
-            stream = streams[doc["descriptor"]]
-            rows = [doc["data"]] if name == "event" else _rows(doc)
-            found.setdefault(stream, []).extend(read_row(stream, row) for row in rows)
-    if not known:
-        raise ValueError("these documents are no analysis of an image")
+    tables = AnalysisTables.read(documents, NAME, "analysis of an image")
+    found: dict[str, list[Any]] = {
+        stream: [read_row(stream, row) for row in tables.rows(stream)]
+        for stream in ("channel", "quality", "rubber")
+    }
     if not found["quality"]:
         raise ValueError("the analysis was cut short: it holds no image")
-    rubber = found["rubber"][0] if found["rubber"] else None
-    return ImageResult(raw_uid, tuple(found["channel"]), found["quality"][0], rubber, unit, note)
-
-
-def _rows(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    count = len(page["seq_num"])
-    return [{key: values[index] for key, values in page["data"].items()} for index in range(count)]
+    rubber, modulus = None, {}
+    if found["rubber"]:
+        rubber, modulus = found["rubber"][0], tables.data_keys["rubber"]["modulus"]
+    return ImageResult(
+        raw_uid=tables.raw_uid,
+        channels=tuple(found["channel"]),
+        quality=found["quality"][0],
+        rubber=rubber,
+        modulus_unit=str(modulus.get("units", "")),
+        note=tables.note,
+    )
