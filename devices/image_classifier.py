@@ -7,8 +7,6 @@ that has not seen the like of the image abstains, and the plan must not act on w
 
 from __future__ import annotations
 
-import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -17,11 +15,10 @@ import numpy as np
 from event_model import DataKey
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
-from ophyd import Device
 
+from devices._analyser import Analyser, FoundSignal, FoundText, TextSignal
 from devices.afm import Afm
 from devices.scan_frame import ScanFrame
-from devices.status import RequestStatus
 from devices.wire import RefusedError
 from devices.wire.ophyd import StaticSignal
 
@@ -74,35 +71,7 @@ Classify = Callable[[Mapping[str, NDArray[Any]], Mapping[str, str], float], Imag
 prediction; raises where the image is not of the network's kind."""
 
 
-class _PredictionSignal(StaticSignal):
-    """One value of the last prediction.
-
-    Parameters
-    ----------
-    value : callable
-        Takes it out of the prediction.
-    """
-
-    def __init__(self, *, value: Callable[[ImagePrediction], Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._value = value
-
-    def _fresh(self) -> tuple[Any, float]:
-        prediction, timestamp = self.device.last_prediction
-        if prediction is None:
-            raise RefusedError(f"{self.device.name} has not looked yet: trigger it first")
-        return self._value(prediction), timestamp
-
-
-class _WordsSignal(_PredictionSignal):
-    """Words of the last prediction."""
-
-    def describe(self) -> dict[str, DataKey]:
-        """Describe the text."""
-        return {self.name: {"source": self.source_name, "dtype": "string", "shape": []}}
-
-
-class _ProbabilitiesSignal(_PredictionSignal):
+class _ProbabilitiesSignal(FoundSignal):
     """The probabilities of all classes."""
 
     def describe(self) -> dict[str, DataKey]:
@@ -117,15 +86,11 @@ class _ProbabilitiesSignal(_PredictionSignal):
         }
 
 
-class _ModelSignal(StaticSignal):
+class _ModelSignal(TextSignal):
     """Name and version of the network."""
 
     def _fresh(self) -> tuple[str, float]:
         return self.device.known_model, self.device.made
-
-    def describe(self) -> dict[str, DataKey]:
-        """Describe the text."""
-        return {self.name: {"source": self.source_name, "dtype": "string", "shape": []}}
 
 
 class _ClassesSignal(StaticSignal):
@@ -140,7 +105,7 @@ class _ClassesSignal(StaticSignal):
         return {self.name: {"source": self.source_name, "dtype": "array", "shape": [count]}}
 
 
-class ImageClassifier(Device):
+class ImageClassifier(Analyser):
     """Classifies, when triggered, the last image of an AFM.
 
     Parameters
@@ -157,22 +122,22 @@ class ImageClassifier(Device):
         First part of all data keys.
     """
 
-    label = Cpt(_WordsSignal, value=lambda found: found.label, kind="hinted")
-    probability = Cpt(
-        _PredictionSignal, value=lambda found: float(found.probability), kind="hinted"
-    )
+    what = "prediction"
+
+    label = Cpt(FoundText, value=lambda found: found.label, kind="hinted")
+    probability = Cpt(FoundSignal, value=lambda found: float(found.probability), kind="hinted")
     probabilities = Cpt(
         _ProbabilitiesSignal, value=lambda found: np.asarray(found.probabilities), kind="normal"
     )
-    spread = Cpt(_PredictionSignal, value=lambda found: float(found.spread), kind="normal")
-    novelty = Cpt(_PredictionSignal, value=lambda found: float(found.novelty), kind="normal")
+    spread = Cpt(FoundSignal, value=lambda found: float(found.spread), kind="normal")
+    novelty = Cpt(FoundSignal, value=lambda found: float(found.novelty), kind="normal")
     abstained = Cpt(
-        _PredictionSignal,
+        FoundSignal,
         value=lambda found: int(found.abstained),
         dtype_numpy="<i8",
         kind="normal",
     )
-    reason = Cpt(_WordsSignal, value=lambda found: found.reason, kind="normal")
+    reason = Cpt(FoundText, value=lambda found: found.reason, kind="normal")
     model = Cpt(_ModelSignal, kind="config")
     classes = Cpt(_ClassesSignal, kind="config")
 
@@ -187,48 +152,12 @@ class ImageClassifier(Device):
         **kwargs: Any,
     ) -> None:
         self.afm = afm
-        self.client = afm.client
         self.known_model = model
         self.known_classes = tuple(classes)
         self.made = time.time()
-        self._classify = classify
-        self._prediction: ImagePrediction | None = None
-        self._time = math.nan
-        super().__init__(name=name, **kwargs)
+        super().__init__(afm.client, classify, name=name, **kwargs)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the server answers."""
-        return self.afm.connected
-
-    @property
-    def last_prediction(self) -> tuple[ImagePrediction | None, float]:
-        """The last prediction, None before the first, and when it was made (s)."""
-        return self._prediction, self._time
-
-    def trigger(self) -> RequestStatus:
-        """Look at the last image; done when there is a prediction, failed where there is none."""
-        channels, units, size_um = self._image()
-        status = RequestStatus(self, f"{self.name} prediction")
-
-        def look() -> None:
-            try:
-                found = self._classify(channels, units, size_um)
-                count = len(found.probabilities)
-                if count != len(self.known_classes):
-                    raise ValueError(
-                        f"{self.name}: {count} probabilities for {len(self.known_classes)} classes"
-                    )
-            except Exception as error:  # whatever it is, somebody waits for the status
-                status.set_exception(error)
-                return
-            self._prediction, self._time = found, time.time()
-            status.set_finished()
-
-        threading.Thread(target=look, name=f"{self.name}-prediction", daemon=True).start()
-        return status
-
-    def _image(self) -> tuple[Mapping[str, NDArray[Any]], dict[str, str], float]:
+    def _record(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, str], float]:
         channels, _ = self.afm.imager.last_image
         if not channels:
             raise RefusedError(f"{self.name} has no image to look at: take one")
@@ -237,3 +166,8 @@ class ImageClassifier(Device):
         units = {name: str(described.get(key, {}).get("units", "")) for name, key in keys.items()}
         frame = ScanFrame.from_wire(self.afm.scanner.snapshot.get())
         return channels, units, frame.scan_size / _MICRO
+
+    def _check(self, found: ImagePrediction) -> None:
+        count, known = len(found.probabilities), len(self.known_classes)
+        if count != known:
+            raise ValueError(f"{self.name}: {count} probabilities for {known} classes")

@@ -9,17 +9,16 @@ circle with the area of the tip's section at a height above the apex).
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from event_model import DataKey
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
 from ophyd import Device
 
+from devices._analyser import Analyser, FoundSignal, FoundText
 from devices.afm import Afm
 from devices.scan_frame import ScanFrame
 from devices.status import RequestStatus
@@ -83,40 +82,15 @@ Qualify = Callable[[NDArray[Any], tuple[float, float], TipBaseline | None], TipV
 tip was, to a verdict."""
 
 
-class _VerdictSignal(StaticSignal):
-    """One value of the last verdict.
-
-    Parameters
-    ----------
-    value : callable
-        Takes it out of the verdict.
-    """
-
-    def __init__(self, *, value: Callable[[TipVerdict], Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._value = value
-
-    def _fresh(self) -> tuple[Any, float]:
-        verdict, timestamp = self.device.last_verdict
-        if verdict is None:
-            raise RefusedError(f"{self.device.name} has not looked yet: trigger it first")
-        return self._value(verdict), timestamp
-
-
-class _LengthSignal(_VerdictSignal):
+class _LengthSignal(FoundSignal):
     """One length of the last verdict, in nm."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(unit=NANOMETRE, **kwargs)
 
     def _fresh(self) -> tuple[float, float]:
         value, timestamp = super()._fresh()
         return self.unit.from_si(value), timestamp
-
-
-class _WordsSignal(_VerdictSignal):
-    """Words of the last verdict."""
-
-    def describe(self) -> dict[str, DataKey]:
-        """Describe the text."""
-        return {self.name: {"source": self.source_name, "dtype": "string", "shape": []}}
 
 
 class _BaselineSignal(StaticSignal):
@@ -158,7 +132,7 @@ class BaselineSetting(Device):
         return status
 
 
-class TipQualifier(Device):
+class TipQualifier(Analyser):
     """Qualifies, when triggered, the tip that made the last image of an AFM.
 
     Parameters
@@ -171,62 +145,32 @@ class TipQualifier(Device):
         First part of all data keys.
     """
 
-    status = Cpt(_WordsSignal, value=lambda verdict: verdict.status, kind="normal")
-    diameter = Cpt(
-        _LengthSignal, value=lambda verdict: verdict.diameter, unit=NANOMETRE, kind="hinted"
-    )
-    diameter_error = Cpt(
-        _LengthSignal, value=lambda verdict: verdict.diameter_error, unit=NANOMETRE, kind="normal"
-    )
-    change = Cpt(_LengthSignal, value=lambda verdict: verdict.change, unit=NANOMETRE, kind="normal")
-    reason = Cpt(_WordsSignal, value=lambda verdict: verdict.reason, kind="normal")
+    what = "verdict"
+
+    status = Cpt(FoundText, value=lambda verdict: verdict.status, kind="normal")
+    diameter = Cpt(_LengthSignal, value=lambda verdict: verdict.diameter, kind="hinted")
+    diameter_error = Cpt(_LengthSignal, value=lambda verdict: verdict.diameter_error, kind="normal")
+    change = Cpt(_LengthSignal, value=lambda verdict: verdict.change, kind="normal")
+    reason = Cpt(FoundText, value=lambda verdict: verdict.reason, kind="normal")
     baseline = Cpt(BaselineSetting, kind="omitted")
     baseline_diameter = Cpt(_BaselineSignal, field="diameter", kind="config")
     baseline_diameter_error = Cpt(_BaselineSignal, field="diameter_error", kind="config")
 
     def __init__(self, afm: Afm, qualify: Qualify, *, name: str, **kwargs: Any) -> None:
         self.afm = afm
-        self.client = afm.client
-        self._qualify = qualify
-        self._verdict: TipVerdict | None = None
-        self._time = math.nan
-        super().__init__(name=name, **kwargs)
+        super().__init__(afm.client, qualify, name=name, **kwargs)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the server answers."""
-        return self.afm.connected
-
-    @property
-    def last_verdict(self) -> tuple[TipVerdict | None, float]:
-        """The last verdict, None before the first, and when it was made (s)."""
-        return self._verdict, self._time
-
-    def trigger(self) -> RequestStatus:
-        """Look at the last image; done when there is a verdict."""
-        heights, pixel_size = self._image()
-        baseline, _ = self.baseline.in_force
-        status = RequestStatus(self, f"{self.name} verdict")
-
-        def look() -> None:
-            try:
-                verdict = self._qualify(heights, pixel_size, baseline)
-                if verdict.status not in STATUSES:
-                    raise ValueError(f"{self.name}: {verdict.status!r} is no verdict on a tip")
-            except Exception as error:  # whatever it is, somebody waits for the status
-                status.set_exception(error)
-                return
-            self._verdict, self._time = verdict, time.time()
-            status.set_finished()
-
-        threading.Thread(target=look, name=f"{self.name}-verdict", daemon=True).start()
-        return status
-
-    def _image(self) -> tuple[NDArray[Any], tuple[float, float]]:
+    def _record(self) -> tuple[NDArray[Any], tuple[float, float], TipBaseline | None]:
         channels, _ = self.afm.imager.last_image
         heights = next((channels[name] for name in _HEIGHTS if name in channels), None)
         if heights is None:
             raise RefusedError(f"{self.name} has no image to look at: take one of the tip sample")
         frame = ScanFrame.from_wire(self.afm.scanner.snapshot.get())
         lines, points = heights.shape
-        return heights, (frame.scan_size / frame.aspect_ratio / lines, frame.scan_size / points)
+        pixel_size = (frame.scan_size / frame.aspect_ratio / lines, frame.scan_size / points)
+        baseline, _ = self.baseline.in_force
+        return heights, pixel_size, baseline
+
+    def _check(self, found: TipVerdict) -> None:
+        if found.status not in STATUSES:
+            raise ValueError(f"{self.name}: {found.status!r} is no verdict on a tip")
