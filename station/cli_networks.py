@@ -26,6 +26,11 @@ By = Annotated[str, typer.Option(help="What keeps images together: session, prob
 Properties = Annotated[
     Path | None, typer.Option(metavar="FILE.csv", help="Properties: sample,property,...")
 ]
+Epochs = Annotated[int, typer.Option(min=1, help="Of networks, at most.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images a step of networks.")]
+Patience = Annotated[int, typer.Option(min=1, help="Epochs without progress.")]
+Rate = Annotated[float, typer.Option(help="Learning rate of networks.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
 
 
 @networks_app.command()
@@ -68,11 +73,11 @@ def train(
     folds: Folds = 5,
     fold: Annotated[int, typer.Option(min=0, help="Which part is for the test.")] = 0,
     by: By = "session,field",
-    epochs: Annotated[int, typer.Option(min=1)] = 100,
-    batch: Annotated[int, typer.Option(min=1)] = 32,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without progress.")] = 25,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Epochs = 100,
+    batch: Batch = 32,
+    patience: Patience = 25,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
     start_from: Annotated[str, typer.Option(help="A .keras file to go on from.")] = "",
     intended_use: Annotated[str, typer.Option(help="For the card.")] = "",
     limits: Annotated[str, typer.Option(help="For the card.")] = "",
@@ -127,24 +132,33 @@ def evaluate(
     folds: Folds = 5,
     repeats: Annotated[int, typer.Option(min=1, help="With other parts each.")] = 1,
     by: By = "session,field",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Epochs = 100,
+    batch: Batch = 32,
+    patience: Patience = 25,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
 ) -> None:
     """Judge kinds of model on the same grouped splits: tables and figures; can be resumed."""
     from analysis.datasets import open_image_set
+    from analysis.networks import TrainingOptions
+    from analysis.networks.estimators import NETWORKS
     from analysis.networks.experiment import Experiment, Plan
     from analysis.networks.figures import save_figures
     from analysis.networks.table import tables_of
     from station.modelling import read_properties
 
+    options = TrainingOptions(epochs=epochs, batch=batch, patience=patience, learning_rate=rate)
+    # a result belongs to its options; without any, results that are there already stay valid
+    told = {} if options == TrainingOptions() else dict.fromkeys(NETWORKS, options)
     experiment = Experiment(
         sets=[open_image_set(source) for source in sources],
         folder=folder,
-        plan=Plan(folds=folds, repeats=repeats, seed=seed, by=names(by)),
+        plan=Plan(folds=folds, repeats=repeats, seed=seed, by=names(by), options=told),
         properties={} if properties is None else read_properties(properties),
     )
     cells = experiment.cells(names(tasks), [(name,) for name in names(channels)], names(estimators))
-    with progress_bar("cells") as told:
-        results = experiment.run(cells, lambda done: told(done.done, done.cells))
+    with progress_bar("cells") as tell:
+        results = experiment.run(cells, lambda done: tell(done.done, done.cells))
     for table in tables_of(results):
         print_plain_table(table)
     for path in save_figures(results, folder):

@@ -224,7 +224,7 @@ def predict_run(settings: Settings, name: str, model: str | None = None) -> Pred
     except ValueError as error:
         raise ModellingError(f"run {raw.uid[:8]}: {error}") from error
     before = analysis_of(settings, raw, NAME)
-    if before is None or before.start["analysis"]["parameters"]["model"] != result.model:
+    if before is None or before.start["analysis"]["parameters"]["model"] != result.by.model:
         return Predicted(raw.uid, result, None, ())
     unlike = tuple(differences(found, read_documents(before.path)))
     return Predicted(raw.uid, result, before.uid, unlike)

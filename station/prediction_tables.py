@@ -32,7 +32,7 @@ def prediction_table(result: PredictionResult) -> RenderableType:
     rich.console.RenderableType
     """
     table = Table(
-        "image", *result.predictions[0].outputs, "novelty", "verdict", title=f"model {result.model}"
+        "image", *result.by.outputs, "novelty", "verdict", title=f"model {result.by.model}"
     )
     for number, found in enumerate(result.predictions, start=1):
         table.add_row(str(number), *_numbers(found), f"{found.novelty:.2f}", _verdict(found))
@@ -52,7 +52,7 @@ def prediction_row(result: PredictionResult) -> dict[str, Any]:
     dict
     """
     return {
-        "model": result.model,
+        "model": result.by.model,
         "images": [
             plain(
                 {
@@ -83,12 +83,12 @@ def prediction_figure(found: Stored) -> Figure:
 
     result: PredictionResult = found.result
     recorded = channels_of_run(found.raw_documents(), image=len(result.predictions))
-    name = result.channels[0]
+    name = result.by.channels[0]
     channel = next((each for each in recorded.channels if each.name == name), None)
     if channel is None:
         raise ValueError(f"the run has no {name}")
     start, micro = found.raw.start, 1e6
-    title = f"{start.get('sample', '')}, probe {start.get('probe_serial', '')}: {result.model}"
+    title = f"{start.get('sample', '')}, probe {start.get('probe_serial', '')}: {result.by.model}"
     return drawn(
         Channel(name, channel.data, channel.unit),
         (micro * channel.x_size, micro * channel.y_size),
@@ -100,10 +100,10 @@ def prediction_figure(found: Stored) -> Figure:
 def prediction_page(found: Stored) -> tuple[str, list[str]]:
     """Title of the page of predictions, and its lines on what was found."""
     result: PredictionResult = found.result
-    outputs = result.predictions[0].outputs
+    outputs, channels = result.by.outputs, ", ".join(result.by.channels)
     lines = [
-        f"By model {result.model} from {', '.join(result.channels)}; values with their standard "
-        "deviation. A novelty above 1 is further from the training images than known ones are.",
+        f"By model {result.by.model} from {channels}; values with their standard deviation. "
+        "A novelty above 1 is further from the training images than known ones are.",
         "",
         f"| image | {' | '.join(outputs)} | novelty | verdict |",
         "|---" * (len(outputs) + 3) + "|",

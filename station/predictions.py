@@ -175,13 +175,11 @@ class PredictionWorker:
         with self._changed:
             self._lost = 0
         return Prediction(
-            task=self.card.task,
-            outputs=self.card.outputs,
+            by=self.card.terms,
             values=np.array(reply.arrays["values"]),
             spreads=np.array(reply.arrays["spreads"]),
             novelty=float(reply.values["novelty"]),
             reason=str(reply.values["reason"]),
-            model=self.card.reference,
             seconds=time.perf_counter() - began,
         )
 
@@ -332,15 +330,7 @@ def make_prediction_analysis(
     from analysis.live.predictions import PredictionAnalysis
 
     def make(emit: Emit) -> PredictionAnalysis:
-        card = worker.card
-        return PredictionAnalysis(
-            emit,
-            predict=predict or worker.predict,
-            model=card.reference,
-            channels=card.inputs.channels,
-            outputs=card.outputs,
-            task=card.task,
-        )
+        return PredictionAnalysis(emit, predict=predict or worker.predict, terms=worker.card.terms)
 
     return make
 
@@ -355,11 +345,10 @@ def image_classifier(
     PredictionError
         The model tells no classes.
     """
-    from analysis.networks.channels import CLASSIFICATION
     from devices.image_classifier import ImageClassifier
 
     card = worker.card
-    if card.task != CLASSIFICATION:
+    if not card.terms.classifies:
         raise PredictionError(f"model {card.reference} tells {', '.join(card.outputs)}, no classes")
     return ImageClassifier(
         afm, worker.predict, model=card.reference, classes=card.outputs, name=name

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .router import AnalysisRouter, Emit, Publisher, Reading, RunAnalysis
 
 if TYPE_CHECKING:
-    from ..networks.prediction import Prediction
+    from ..networks.prediction import ModelTerms, Prediction
 
 __all__ = ["Predict", "PredictionAnalysis"]
 
@@ -40,39 +40,18 @@ class PredictionAnalysis(AnalysisRouter):
     emit : callable(name, document)
     predict : callable
         Asks the model; see `Predict`. The same image must give the same prediction.
-    model : str
-        Name and version, as ``icp:3``.
-    channels : sequence of str
-        That the model wants.
-    outputs : sequence of str
-        Names of its classes, or of its properties.
-    task : str
-        ``"classification"`` or ``"regression"``.
+    terms : ModelTerms
+        Which model it is, and what it wants.
     """
 
-    def __init__(
-        self,
-        emit: Emit,
-        *,
-        predict: Predict,
-        model: str,
-        channels: Sequence[str],
-        outputs: Sequence[str],
-        task: str,
-    ) -> None:
-        parameters = {
-            "model": model,
-            "channels": list(channels),
-            "outputs": list(outputs),
-            "task": task,
-        }
-        super().__init__(emit, name=_NAME, parameters=parameters)
+    def __init__(self, emit: Emit, *, predict: Predict, terms: ModelTerms) -> None:
+        super().__init__(emit, name=_NAME, parameters=terms.to_document())
         self._predict = predict
-        self._channels = tuple(channels)
+        self._terms = terms
 
     def assets_of(self, start: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the channels that the model wants."""
-        return self._channels
+        return self._terms.channels
 
     def understands(self, start: Mapping[str, Any]) -> bool:
         """Whether the run is an image of a known size."""
@@ -81,15 +60,15 @@ class PredictionAnalysis(AnalysisRouter):
     def wants(self, start: Mapping[str, Any]) -> bool:
         """Whether the run has images for the model."""
         wanted = super().wants(start)
-        lacking = [name for name in self._channels if name not in start.get("channels", ())]
+        lacking = [name for name in self._terms.channels if name not in start.get("channels", ())]
         if not wanted and lacking and start.get("channels"):
-            told = self._parameters["model"]
-            log.info("run %s has no %s for model %s", start["uid"][:8], ", ".join(lacking), told)
+            told = ", ".join(lacking)
+            log.info("run %s has no %s for model %s", start["uid"][:8], told, self._terms.model)
         return wanted
 
     def begin(self, start: Mapping[str, Any], publisher: Publisher) -> RunAnalysis:
         """Begin the analysis of a run."""
-        return _PredictionRun(start, publisher, self._channels, self._predict)
+        return _PredictionRun(start, publisher, self._terms.channels, self._predict)
 
 
 class _PredictionRun(RunAnalysis):

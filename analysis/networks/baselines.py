@@ -47,12 +47,16 @@ def linear(problem: Problem, seed: int) -> Sequence[Any]:
 
 
 def forest(problem: Problem, seed: int) -> Sequence[Any]:
-    """Random forests with smaller and larger leaves."""
+    """Random forests with smaller and larger leaves; values of different units weigh alike."""
+    from sklearn.compose import TransformedTargetRegressor
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.preprocessing import StandardScaler
 
-    kind = RandomForestClassifier if problem.is_classification else RandomForestRegressor
     each: dict[str, Any] = {"n_estimators": _TREES, "max_features": "sqrt", "random_state": seed}
-    return [kind(min_samples_leaf=leaf, **each) for leaf in _LEAVES]
+    if problem.is_classification:
+        return [RandomForestClassifier(min_samples_leaf=leaf, **each) for leaf in _LEAVES]
+    trees = [RandomForestRegressor(min_samples_leaf=leaf, **each) for leaf in _LEAVES]
+    return [TransformedTargetRegressor(tree, transformer=StandardScaler()) for tree in trees]
 
 
 class FeatureEstimator:

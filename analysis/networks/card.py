@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .prediction import ModelTerms
+
 __all__ = [
     "CardError",
     "DataFacts",
@@ -160,6 +162,11 @@ class ModelCard:
     def reference(self) -> str:
         """Name and version, as ``icp:3``."""
         return f"{self.name}:{self.version}"
+
+    @property
+    def terms(self) -> ModelTerms:
+        """What is told of the model with each of its predictions."""
+        return ModelTerms(self.reference, self.inputs.channels, self.outputs, self.task)
 
     def check_stream(
         self, channels: Iterable[str], units: Mapping[str, str], size_um: float

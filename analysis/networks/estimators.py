@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from .feeding import ImageSource
     from .trained import Trained
 
-__all__ = ["ESTIMATORS", "Estimator", "Factory", "NetworkEstimator", "estimator_of"]
+__all__ = ["ESTIMATORS", "NETWORKS", "Estimator", "Factory", "NetworkEstimator", "estimator_of"]
+
+NETWORKS: tuple[str, ...] = ("resnet50", "small_resnet", "small_cnn")
+"""Estimators that are trained as options tell."""
 
 Floats = NDArray[np.float64]
 
@@ -176,9 +179,7 @@ def _baseline(
 
 ESTIMATORS: Mapping[str, Factory] = MappingProxyType(
     {
-        "resnet50": partial(_network, "resnet50"),
-        "small_resnet": partial(_network, "small_resnet"),
-        "small_cnn": partial(_network, "small_cnn"),
+        **{name: partial(_network, name) for name in NETWORKS},
         "features+logistic": partial(_baseline, "linear"),
         "features+forest": partial(_baseline, "forest"),
     }

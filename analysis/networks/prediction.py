@@ -9,16 +9,59 @@ beyond a limit it abstains, and says why.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .channels import CLASSIFICATION
 
-__all__ = ["Prediction"]
+__all__ = ["ModelTerms", "Prediction"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ModelTerms:
+    """Which model answers, from which channels and in which terms.
+
+    Parameters
+    ----------
+    model : str
+        Name and version, as ``icp:3``.
+    channels : tuple of str
+        That it looks at.
+    outputs : tuple of str
+        Names of its classes, or of its properties.
+    task : str
+        ``"classification"`` or ``"regression"``.
+    """
+
+    model: str
+    channels: tuple[str, ...]
+    outputs: tuple[str, ...]
+    task: str = CLASSIFICATION
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it tells classes."""
+        return self.task == CLASSIFICATION
+
+    def to_document(self) -> dict[str, Any]:
+        """The terms as start documents have them; see `of_document`."""
+        return {**asdict(self), "channels": list(self.channels), "outputs": list(self.outputs)}
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> ModelTerms:
+        """The terms that `to_document` told of."""
+        return cls(
+            model=str(document["model"]),
+            channels=tuple(document["channels"]),
+            outputs=tuple(document["outputs"]),
+            task=str(document.get("task", CLASSIFICATION)),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +70,8 @@ class Prediction:
 
     Parameters
     ----------
-    task : str
-        ``"classification"`` or ``"regression"``.
-    outputs : tuple of str
-        Names of the classes, or of the properties.
+    by : ModelTerms
+        Who says it.
     values : ndarray, shape (outputs,)
         Calibrated probabilities, or the properties in the units that the network was taught.
     spreads : ndarray, shape (outputs,)
@@ -39,20 +80,26 @@ class Prediction:
         How far the image is from the training images: 1 is as far as known ones hardly ever are.
     reason : str
         Why the network abstains; empty when it does not.
-    model : str
-        Name and version, as ``icp:3``.
     seconds : float
         That it took.
     """
 
-    task: str
-    outputs: tuple[str, ...]
+    by: ModelTerms
     values: Floats
     spreads: Floats
     novelty: float
     reason: str = ""
-    model: str = ""
     seconds: float = field(default=math.nan)
+
+    @property
+    def model(self) -> str:
+        """Name and version of who says it."""
+        return self.by.model
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Of what the values are."""
+        return self.by.outputs
 
     @property
     def abstained(self) -> bool:
@@ -62,22 +109,20 @@ class Prediction:
     @property
     def label(self) -> str:
         """The most probable class; empty for properties."""
-        if self.task != CLASSIFICATION:
-            return ""
-        return self.outputs[int(np.argmax(self.values))]
+        return self.outputs[int(np.argmax(self.values))] if self.by.classifies else ""
 
     @property
     def probability(self) -> float:
         """Of `label`; NaN for properties."""
-        return float(np.max(self.values)) if self.task == CLASSIFICATION else math.nan
+        return float(np.max(self.values)) if self.by.classifies else math.nan
 
     @property
     def probabilities(self) -> Floats:
         """Of all classes; empty for properties."""
-        return self.values if self.task == CLASSIFICATION else np.empty(0)
+        return self.values if self.by.classifies else np.empty(0)
 
     @property
     def spread(self) -> float:
         """Standard deviation of the probability of `label`, or of the first property."""
-        index = int(np.argmax(self.values)) if self.task == CLASSIFICATION else 0
+        index = int(np.argmax(self.values)) if self.by.classifies else 0
         return float(self.spreads[index])

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..datasets.fingerprints import area_averaged
-from .channels import CLASSIFICATION
 from .descriptors import filled
 from .last_layer import LastLayer
 from .novelty import VIEWS, NoveltyDetector, Seen
@@ -135,17 +134,15 @@ class Predictor:
         image, missing = self._image(channels)
         answers, embeddings = self._network(oriented(image, self._orientations))
         values, spreads = self._values(np.asarray(answers, np.float64), embeddings)
-        classifies = card.task == CLASSIFICATION
-        seen = Seen(embeddings[:1], image[np.newaxis], answers[:1] if classifies else None)
+        told = answers[:1] if card.terms.classifies else None
+        seen = Seen(embeddings[:1], image[np.newaxis], told)
         novelty = float(self._knowledge.novelty.novelty(seen)[0])
         return Prediction(
-            task=card.task,
-            outputs=card.outputs,
+            by=card.terms,
             values=values,
             spreads=spreads,
             novelty=novelty,
             reason=_not_measured(missing) or self._unknown(seen, novelty, values),
-            model=card.reference,
             seconds=time.perf_counter() - began,
         )
 
@@ -186,7 +183,7 @@ class Predictor:
     def _values(self, answers: Floats, embeddings: NDArray[np.float32]) -> tuple[Floats, Floats]:
         """Return what the orientations say together, and how much it may scatter."""
         last = self._knowledge.last_layer
-        if self.card.task != CLASSIFICATION:
+        if not self.card.terms.classifies:
             scatter = np.sqrt(last.variances(embeddings).mean(axis=0) + answers.var(axis=0))
             return answers.mean(axis=0), scatter
         temperature = self.card.temperature

@@ -1,8 +1,9 @@
 """From a trained network to a model that others can rely on.
 
 What a network was taught does not tell how far its probabilities can be trusted, how much they
-scatter, and which images it knows: all three are measured here, on images of the validation part,
-and go into the registry with the network. The test part says how well that works.
+scatter, which images it knows, and how far images of one session repeat each other: all of it is
+measured here, on images of the validation part, and goes into the registry with the network. The
+test part says how well that works.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .card import DataFacts, ModelCard, ModelInputs, SplitFacts, hash_of_split
 from .channels import CLASSIFICATION, ModelSpec, check_units
+from .dependence import DEPENDENCE, believed_correlation
 from .descriptors import filled
 from .last_layer import LastLayer
 from .novelty import ALLOWED, NoveltyDetector, Seen
@@ -28,6 +30,7 @@ from .registry import MODEL, REFERENCE, Registered, Registry
 
 if TYPE_CHECKING:
     from ..datasets.image_set import ImageSet
+    from ..datasets.records import ImageRecord
 
 __all__ = ["Parts", "Publication", "publish"]
 
@@ -92,10 +95,30 @@ class _Answered:
     answers: Floats
     embeddings: Floats
 
-    def seen(self, spec: ModelSpec) -> Seen:
+
+@dataclass(frozen=True, eq=False)
+class _Taught:
+    """What a network is for, and what it makes of the images that it was made from."""
+
+    spec: ModelSpec
+    records: Sequence[ImageRecord]
+    parts: Mapping[str, _Answered]
+    truth: NDArray[Any]
+
+    @property
+    def classifies(self) -> bool:
+        return self.spec.task == CLASSIFICATION
+
+    def truth_of(self, part: str) -> NDArray[Any]:
+        return self.truth[list(self.parts[part].indices)]
+
+    def records_of(self, part: str) -> list[ImageRecord]:
+        return [self.records[index] for index in self.parts[part].indices]
+
+    def seen(self, part: str) -> Seen:
         """Return what tells known images from new ones."""
-        classifies = spec.task == CLASSIFICATION
-        return Seen(self.embeddings, self.images, self.answers if classifies else None)
+        told = self.parts[part]
+        return Seen(told.embeddings, told.images, told.answers if self.classifies else None)
 
 
 def publish(
@@ -147,13 +170,12 @@ def publish(
         name: _answered(network, chosen, getattr(split, name))
         for name in ("train", "validation", "test")
     }
-    truth = _truth(spec, targets)
-    temperature = _temperature(spec, parts["validation"], truth)
+    taught = _Taught(spec, chosen.records, parts, _truth(spec, targets))
+    temperature = _temperature(taught)
     known = Knowledge(
-        novelty=_novelty(spec, chosen, parts, publication.allowed),
-        last_layer=_last_layer(spec, parts, truth, temperature),
+        novelty=_novelty(taught, publication.allowed), last_layer=_last_layer(taught, temperature)
     )
-    measured = _measured(spec, parts["test"], truth, known)
+    measured = {**_measured(taught, known), **_dependence(taught, known, temperature)}
     limits = publication.limits
     if not math.isfinite(known.novelty.limit):
         few = f"It never abstains: {len(split.validation)} validation images set no limit for that."
@@ -201,33 +223,29 @@ def _truth(spec: ModelSpec, targets: Sequence[str] | ArrayLike) -> NDArray[Any]:
     return np.array([spec.outputs.index(name) for name in names], dtype=np.intp)
 
 
-def _temperature(spec: ModelSpec, held: _Answered, truth: NDArray[Any]) -> float:
-    if spec.task != CLASSIFICATION:
+def _temperature(taught: _Taught) -> float:
+    if not taught.classifies:
         return 1.0
     from scipy.special import softmax
 
     from ..evaluation import fit_temperature
 
-    found = fit_temperature(softmax(held.answers, axis=1), truth[list(held.indices)])
+    answers = taught.parts["validation"].answers
+    found = fit_temperature(softmax(answers, axis=1), taught.truth_of("validation"))
     # Of a few images without an error any temperature towards 0 is the better: they cannot tell
     # that the network may be surer than it is.
     return max(found, 1.0)
 
 
-def _novelty(
-    spec: ModelSpec, image_set: ImageSet, parts: Mapping[str, _Answered], allowed: float
-) -> NoveltyDetector:
-    train, held = parts["train"], parts["validation"]
-    samples = [image_set.records[index].sample for index in train.indices]
-    return NoveltyDetector.fit(train.seen(spec), samples, held.seen(spec), allowed)
+def _novelty(taught: _Taught, allowed: float) -> NoveltyDetector:
+    samples = [record.sample for record in taught.records_of("train")]
+    return NoveltyDetector.fit(taught.seen("train"), samples, taught.seen("validation"), allowed)
 
 
-def _last_layer(
-    spec: ModelSpec, parts: Mapping[str, _Answered], truth: NDArray[Any], temperature: float
-) -> LastLayer:
-    train, held = parts["train"], parts["validation"]
-    theirs = truth[list(held.indices)]
-    if spec.task != CLASSIFICATION:
+def _last_layer(taught: _Taught, temperature: float) -> LastLayer:
+    train, held = taught.parts["train"], taught.parts["validation"]
+    theirs = taught.truth_of("validation")
+    if not taught.classifies:
         return LastLayer.of_values(train.embeddings, (held.answers, theirs))
     learnt, checked = (
         log_probabilities(calibrated(part.answers, temperature)) for part in (train, held)
@@ -235,24 +253,46 @@ def _last_layer(
     return LastLayer.of_classes((train.embeddings, learnt), (held.embeddings, checked, theirs))
 
 
-def _measured(
-    spec: ModelSpec, test: _Answered, truth: NDArray[Any], known: Knowledge
-) -> dict[str, float]:
+def _measured(taught: _Taught, known: Knowledge) -> dict[str, float]:
     """Return how well the model does on the test part, if there is one."""
+    test = taught.parts["test"]
     if not test.indices:
         return {}
-    theirs = truth[list(test.indices)]
-    new = known.novelty.novelty(test.seen(spec)) > 1.0
+    theirs = taught.truth_of("test")
+    new = known.novelty.novelty(taught.seen("test")) > 1.0
     found = {"test_images": float(len(theirs)), "test_abstained": float(np.mean(new))}
-    if spec.task == CLASSIFICATION:
+    if taught.classifies:
         right = np.argmax(test.answers, axis=1) == theirs
         return {**found, "test_accuracy": float(np.mean(right))}
-    for column, name in enumerate(spec.outputs):
+    for column, name in enumerate(taught.spec.outputs):
         residual = float(np.sum((test.answers[:, column] - theirs[:, column]) ** 2))
         about = float(np.sum((theirs[:, column] - theirs[:, column].mean()) ** 2))
         if about > 0.0:
             found[f"test_r2_{name}"] = 1.0 - residual / about
     return found
+
+
+def _dependence(taught: _Taught, known: Knowledge, temperature: float) -> dict[str, float]:
+    """Return how far images of sessions that the network has not seen repeat each other, if told.
+
+    Images on which it abstains count for nothing, as they do when it is asked.
+    """
+    if not taught.classifies:
+        return {}
+    trained = {record.session for record in taught.records_of("train")}
+    unlike = known.novelty.novelty(taught.seen("validation")) > 1.0
+    records, truth = taught.records_of("validation"), taught.truth_of("validation")
+    counted = [
+        place
+        for place, record in enumerate(records)
+        if record.session not in trained and not unlike[place]
+    ]
+    found = believed_correlation(
+        calibrated(taught.parts["validation"].answers[counted], temperature),
+        truth[counted].tolist(),
+        [(records[place].sample, records[place].session) for place in counted],
+    )
+    return {} if found is None else {DEPENDENCE: found}
 
 
 def _card(

@@ -12,12 +12,13 @@ from event_model import DocumentRouter, compose_run
 from numpy.typing import NDArray
 
 from analysis.live import PredictionAnalysis
-from analysis.networks.prediction import Prediction
+from analysis.networks.prediction import ModelTerms, Prediction
 from analysis.networks.records import result_from_documents
 from analysis.replay import replay
 
 Documents = list[tuple[str, dict[str, Any]]]
 CLASSES = ("A2", "C5")
+TERMS = ModelTerms("icp:3", ("deformation",), CLASSES)
 
 
 def image_run(
@@ -68,23 +69,14 @@ class Model:
         share = float(np.mean(channels["deformation"])) / 10e-9
         values = np.array([1.0 - share, share])
         spreads = np.array([0.02, 0.02])
-        return Prediction(
-            "classification", CLASSES, values, spreads, 0.5, self.reason, "icp:3", self.seconds
-        )
+        return Prediction(TERMS, values, spreads, 0.5, self.reason, self.seconds)
 
 
 def router(documents: Documents, model: Model) -> PredictionAnalysis:
     def emit(name: str, doc: dict[str, Any]) -> None:
         documents.append((name, doc))
 
-    return PredictionAnalysis(
-        emit,
-        predict=model,
-        model="icp:3",
-        channels=("deformation",),
-        outputs=CLASSES,
-        task="classification",
-    )
+    return PredictionAnalysis(emit, predict=model, terms=TERMS)
 
 
 def analysed(documents: Any, model: Model | None = None) -> Documents:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from analysis import datasets
+from analysis.networks import TrainingOptions, experiment
 from analysis.networks.card import DataFacts, ModelCard, ModelInputs, SplitFacts
+from analysis.networks.dependence import DEPENDENCE
+from analysis.networks.estimators import NETWORKS
+from analysis.networks.experiment import Plan
 from analysis.networks.registry import MODEL, REFERENCE, Registered, Registry
+from station import image_recipes
 from station.cli import app
 from station.modelling import ModellingError, Wanted, read_properties, train_model
 from station.settings import Settings
@@ -96,8 +103,6 @@ def test_a_set_that_there_is_not_is_refused_before_a_network_is_made(tmp_path: P
 
 
 def test_a_name_that_is_no_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    from analysis.networks import TrainingOptions
-
     nothing: object = None
     with pytest.raises(ValueError, match="model name 'ICP 3' is not allowed"):
         train_model(
@@ -106,6 +111,56 @@ def test_a_name_that_is_no_folder_is_refused_before_anything_is_read(tmp_path: P
             Wanted("ICP 3", ("deformation",)),
             TrainingOptions(),
         )
+
+
+@dataclass
+class Judged:
+    """Stands for an experiment: remembers what was asked, and finds nothing."""
+
+    plans: list[Plan] = field(default_factory=list)
+
+    def __call__(self, *, plan: Plan, **asked: Any) -> Judged:
+        self.plans.append(plan)
+        return self
+
+    def cells(self, *asked: Any) -> list[Any]:
+        return []
+
+    def run(self, *asked: Any) -> list[Any]:
+        return []
+
+
+class TestEvaluate:
+    """What the command asks of an experiment."""
+
+    @pytest.fixture
+    def judged(self, monkeypatch: pytest.MonkeyPatch) -> Judged:
+        judged = Judged()
+        monkeypatch.setattr(experiment, "Experiment", judged)
+        monkeypatch.setattr(datasets, "open_image_set", lambda path: path)
+        return judged
+
+    def asked(self, folder: Path, *words: str) -> None:
+        command = ["networks", "evaluate", "set.h5", "-o", str(folder), *words]
+        assert CliRunner().invoke(app, command).exit_code == 0
+
+    def test_networks_are_trained_as_it_is_told(self, judged: Judged, tmp_path: Path) -> None:
+        words = ("--epochs", "7", "--batch", "4", "--patience", "3", "--rate", "0.01")
+        self.asked(tmp_path, *words, "--seed", "9")
+        (plan,) = judged.plans
+        told = TrainingOptions(epochs=7, batch=4, patience=3, learning_rate=0.01)
+        assert plan.options == dict.fromkeys(NETWORKS, told)
+        assert plan.seed == 9
+
+    def test_untold_options_leave_results_valid_that_were_made_without(
+        self, judged: Judged, tmp_path: Path
+    ) -> None:
+        self.asked(tmp_path)
+        assert judged.plans == [Plan(repeats=1)]
+
+
+def test_the_station_reads_the_dependence_of_images_where_a_card_tells_it() -> None:
+    assert image_recipes.DEPENDENCE == DEPENDENCE
 
 
 class TestProperties:

@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from analysis.networks.prediction import Prediction
+from analysis.networks.prediction import ModelTerms, Prediction
 from devices.wire import Server
 from station.prediction_service import PredictionService
+
+TERMS = ModelTerms("textures:1", ("deformation",), ("A2", "C5"))
 
 
 class Level:
     """A predictor whose model is the mean of the image."""
 
-    card = SimpleNamespace(reference="textures:1", task="classification", outputs=("A2", "C5"))
+    card = SimpleNamespace(reference=TERMS.model, task=TERMS.task, outputs=TERMS.outputs)
 
     def predict(
         self, channels: Mapping[str, Any], units: Mapping[str, str], size_um: float
@@ -39,7 +41,7 @@ class Level:
         if level == 3.0:
             raise ValueError("an image of another kind")
         values = np.array([1.0 - level, level])
-        return Prediction("classification", ("A2", "C5"), values, 0.1 * values, 0.5)
+        return Prediction(TERMS, values, 0.1 * values, 0.5)
 
 
 def main() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..style import letter
-from ._style import CHANCE, NOTE, series_style
+from ._style import CHANCE, NOTE, reaches, series_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -134,9 +133,7 @@ def _draw(axis: Axes, panel: AccuracyPanel, models: Sequence[str]) -> dict[str, 
 def _bar(
     axis: Axes, x: float, interval: Interval, mark: str, colour: str, face: str = ""
 ) -> Artist:
-    value, low, high = (100 * each for each in (interval.value, interval.low, interval.high))
-    reach = [[value - low], [high - value]] if isfinite(low) and isfinite(high) else None
-    found = axis.errorbar(
-        x, value, reach, fmt=mark, color=colour, mfc=face or colour, ms=5, capsize=2.5, lw=1.2
-    )
+    reach = 100 * reaches([interval])
+    style = {"fmt": mark, "color": colour, "mfc": face or colour, "ms": 5, "capsize": 2.5}
+    found = axis.errorbar(x, 100 * interval.value, reach, lw=1.2, **style)
     return found.lines[0]

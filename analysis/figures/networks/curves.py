@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ._style import CHANCE, series_style
+from ._style import CHANCE, reaches, series_style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ...evaluation import AbstentionCurve, Coverage, LearningCurve
@@ -18,6 +20,7 @@ __all__ = ["abstention_figure", "coverage_figure", "learning_figure"]
 
 _SIZE = (5.6, 4.2)
 _DODGE = 1.03  # so that intervals at one size lie beside each other
+_DASHES = ("-", "--", "-.", ":")
 
 
 def learning_figure(curves: Mapping[str, LearningCurve]) -> Figure:
@@ -33,16 +36,14 @@ def learning_figure(curves: Mapping[str, LearningCurve]) -> Figure:
     matplotlib.figure.Figure
         5.6 by 4.2 inches; lines are power laws with a floor, on to twice the largest number.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axis = figure.subplots()
+    figure, axis = _panel("training images, before augmentation", "error (%)")
     for place, (name, curve) in enumerate(curves.items()):
         colour, mark = series_style(place)
         intervals = [one.interval for one in curve.accuracies]
         error = 100 * np.array([1 - one.value for one in intervals])
-        reach = 100 * np.array([[i.high - i.value, i.value - i.low] for i in intervals]).T
+        reach = 100 * reaches(intervals)[::-1]  # what is above the accuracy is below the error
         axis.errorbar(
             _DODGE ** (place - (len(curves) - 1) / 2) * np.array(curve.sizes),
             error,
@@ -61,8 +62,6 @@ def learning_figure(curves: Mapping[str, LearningCurve]) -> Figure:
     axis.set_xticks(ticks, [str(size) for size in ticks])
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(bottom=0)
-    axis.set_xlabel("training images, before augmentation")
-    axis.set_ylabel("error (%)")
     axis.legend(fontsize=9, frameon=False)
     return figure
 
@@ -82,25 +81,13 @@ def abstention_figure(curves: Mapping[str, AbstentionCurve], allowed: float = 0.
     matplotlib.figure.Figure
         5.6 by 4.2 inches.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axis = figure.subplots()
+    figure, axis = _panel("known images abstained on (%)", "unknown images abstained on (%)")
     for place, (name, curve) in enumerate(curves.items()):
-        colour, _ = series_style(place)
         _, _, caught = curve.best(allowed)
-        axis.plot(
-            100 * curve.known,
-            100 * curve.unknown,
-            color=colour,
-            ls=("-", "--", "-.", ":")[place % 4],
-            label=f"{name}: {100 * caught:.1f} %",
-        )
+        _line(axis, place, (curve.known, curve.unknown), f"{name}: {100 * caught:.1f} %")
     axis.axvline(100 * allowed, color=CHANCE, lw=1.0)
     axis.set_xlim(0, 100)
     axis.set_ylim(0, 101)
-    axis.set_xlabel("known images abstained on (%)")
-    axis.set_ylabel("unknown images abstained on (%)")
     axis.legend(
         fontsize=9,
         frameon=False,
@@ -124,22 +111,28 @@ def coverage_figure(curves: Mapping[str, Coverage]) -> Figure:
     matplotlib.figure.Figure
         5.6 by 4.2 inches.
     """
+    figure, axis = _panel("images answered, the most certain first (%)", "accuracy of these (%)")
+    for place, (name, curve) in enumerate(curves.items()):
+        _line(axis, place, (curve.coverage, curve.accuracy), name)
+    axis.set_xlim(0, 100)
+    axis.set_ylim(top=101)
+    axis.legend(fontsize=9, frameon=False, loc="lower left")
+    return figure
+
+
+def _panel(x: str, y: str) -> tuple[Figure, Axes]:
+    """Return a figure of one panel, and the panel with what is on its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, layout="constrained")
     axis = figure.subplots()
-    for place, (name, curve) in enumerate(curves.items()):
-        colour, _ = series_style(place)
-        axis.plot(
-            100 * curve.coverage,
-            100 * curve.accuracy,
-            color=colour,
-            ls=("-", "--", "-.", ":")[place % 4],
-            label=name,
-        )
-    axis.set_xlim(0, 100)
-    axis.set_ylim(top=101)
-    axis.set_xlabel("images answered, the most certain first (%)")
-    axis.set_ylabel("accuracy of these (%)")
-    axis.legend(fontsize=9, frameon=False, loc="lower left")
-    return figure
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    return figure, axis
+
+
+def _line(axis: Axes, place: int, shares: tuple[ArrayLike, ArrayLike], label: str) -> None:
+    """Draw shares against shares, in percent, as the series at a place."""
+    x, y = (100 * np.asarray(each) for each in shares)
+    colour, _ = series_style(place)
+    axis.plot(x, y, color=colour, ls=_DASHES[place % len(_DASHES)], label=label)

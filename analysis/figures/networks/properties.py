@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..style import letter
+from ._style import reaches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ def _bars(axis: Axes, panel: PropertyPanel, names: Sequence[str]) -> None:
             places[: len(means)] - 0.4 + width * (turn + 1.5),
             [mean.predicted.value for mean in means],
             width,
-            yerr=_reach([mean.predicted for mean in means]),
+            yerr=reaches([mean.predicted for mean in means]),
             color=_PREDICTED[turn % len(_PREDICTED)],
             hatch=_HATCHES[turn % len(_HATCHES)],
             edgecolor="white",
@@ -124,7 +125,7 @@ def _scores(axis: Axes, panels: Sequence[PropertyPanel], names: Sequence[str]) -
             np.array([place for place, _ in own]) - 0.4 + width * (turn + 0.5),
             [r2.value for _, r2 in own],
             width,
-            yerr=_reach([r2 for _, r2 in own]),
+            yerr=reaches([r2 for _, r2 in own]),
             color=_PREDICTED[turn % len(_PREDICTED)],
             hatch=_HATCHES[turn % len(_HATCHES)],
             edgecolor="white",
@@ -135,14 +136,3 @@ def _scores(axis: Axes, panels: Sequence[PropertyPanel], names: Sequence[str]) -
     axis.set_ylim(top=1.0)
     axis.set_xticks(places, [panel.name.replace(" ", "\n") for panel in panels], fontsize=8)
     axis.set_ylabel("R²")
-
-
-def _reach(intervals: Sequence[Interval]) -> np.ndarray:
-    """Lengths below and above; none where an interval has no ends."""
-    ends = [
-        (each.value - each.low, each.high - each.value)
-        if isfinite(each.low) and isfinite(each.high)
-        else (0.0, 0.0)
-        for each in intervals
-    ]
-    return np.maximum(np.array(ends).reshape(-1, 2).T, 0.0)

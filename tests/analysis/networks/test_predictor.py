@@ -13,6 +13,7 @@ from published_model import CLASSES, SIZE_UM, Textures, publish_textures
 from scipy.special import softmax
 
 from analysis.networks.card import hash_of_split
+from analysis.networks.dependence import DEPENDENCE
 from analysis.networks.prediction import Prediction
 from analysis.networks.predictor import Predictor
 from analysis.networks.registry import Registered
@@ -171,6 +172,21 @@ class TestCard:
         said = [model.say(image).label for image in model.textures.pixels[test, ..., 0]]
         right = np.mean([a == model.textures.names[i] for a, i in zip(said, test, strict=True)])
         assert model.registered.card.metrics["test_accuracy"] == pytest.approx(right)
+
+    def test_it_tells_how_far_images_of_a_session_that_was_held_out_repeat_each_other(
+        self, model: Model, tmp_path: Path
+    ) -> None:
+        validated = set(model.textures.split.validation)
+        records = tuple(
+            replace(record, session=f"{record.session} again") if index in validated else record
+            for index, record in enumerate(model.textures.records)
+        )
+        textures = replace(model.textures, records=records)
+        card = publish_textures(tmp_path, textures, model.registered.model).card
+        assert 0.0 < card.metrics[DEPENDENCE] < 1.0
+
+    def test_sessions_that_the_network_was_trained_with_do_not_tell_it(self, model: Model) -> None:
+        assert DEPENDENCE not in model.registered.card.metrics
 
     def test_too_small_a_validation_part_is_refused_before_anything_is_written(
         self, model: Model, tmp_path: Path
