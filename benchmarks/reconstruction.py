@@ -57,7 +57,8 @@ def _fidelity(cases: dict[float, Case]) -> Table:
         rows=rows,
         notes="Aimed at: conservative 3.6 (0) and 5.8 (1e-4), dissipative 3.1 (0), dissipative "
         "completed 1 (0). Damping is linear in the model: where gamma_3 is not 0 the dissipative "
-        "force cannot be right. Completed: tones outside of the bands estimated in two passes.",
+        "force cannot be right. Completed: tones outside of the bands estimated in two passes, and "
+        "the damping by evidence instead of a polynomial.",
     )
 
 

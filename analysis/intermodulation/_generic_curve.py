@@ -19,18 +19,17 @@ from .measurement import Measurement
 from .modes import response
 from .motion import Motion, motion, motion_from_spectra, spectrum
 
-__all__ = ["Solved", "check_settling", "first_motion", "floor_of", "solve_curve"]
+__all__ = ["Search", "Solved", "check_settling", "first_motion", "floor_of", "solve_curve"]
 
 Array = NDArray[np.float64]
 
 # Passes of completion: two are enough in air, a soft cantilever in a liquid takes more.
-_FEWEST_PASSES, _MOST_PASSES = 2, 3
+_PASSES = 2, 3
 _SETTLED = 0.2
 # Evidence, as a natural logarithm, that speaks for another form of damping than the first one:
 # above 3 it is strong (Kass and Raftery, J. Am. Stat. Assoc. 90, 773 (1995)).
 _STRONG = 3.0
-_FIRST = ("positive",)
-_OTHERS = ((), ("free",), ("positive", "cubic"))
+_FORMS = (("positive",), (), ("free",), ("positive", "cubic"))
 _POWERS = {"positive": 1, "free": 1, "cubic": 3}
 # How much of the tones' power the first guess of a damping explains.
 _GUESSES = {"positive": 0.05, "free": 0.05, "cubic": 0.005}
@@ -44,12 +43,36 @@ _JUDGED = 0.2
 # Part of the largest deflection by which the answer to the force may change the motion in a pass: a
 # force that was found where the tip hardly was may be so wrong that its answer leads far away.
 _LARGEST_CHANGE = 0.5
-# Noise limits a result if it is that part of the variance of the equations' errors, and if motion
-# that was not measured changes the force at the tones by no more than this part: a tenth of it is
-# taken to be wrong (`_PREDICTION`), and at a steep wall more may be.
-_NOISE_SHARE, _UNMEASURED = 0.5, 3e-3
 # The floor of the model's error holds a hundredth of the band's power beside each tone's own.
 _SHARED = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What is sought, and from which tones.
+
+    Parameters
+    ----------
+    equations : ndarray of int, optional
+        Places of the tones at which the force is fitted, all by default. All tones describe the
+        motion.
+    forms : tuple of tuple of str
+        The first form of damping to be tried, and others that take its place on strong evidence.
+    passes : tuple of int
+        Fewest and most passes of completion.
+    samples : int
+        Of the motion, at least.
+    """
+
+    equations: NDArray[np.int64] | None = None
+    forms: tuple[tuple[str, ...], ...] = _FORMS
+    passes: tuple[int, int] = _PASSES
+    samples: int = 0
+
+    def rows(self, count: int) -> NDArray[np.int64]:
+        """Return the places of real and imaginary parts among those of `count` tones."""
+        places = np.arange(count) if self.equations is None else self.equations
+        return np.concatenate([places, places + count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +94,6 @@ class Solved:
         The dissipative force at 0.2 of the largest velocity, N.
     hidden : Hidden
         Tones that were completed.
-    noise_limited : bool
-        Whether noise is what limits the result, rather than motion that was not measured.
     """
 
     path: Motion
@@ -83,7 +104,6 @@ class Solved:
     parts: tuple[Part, ...]
     dissipative: Part
     hidden: Hidden
-    noise_limited: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +122,8 @@ class _Stage:
     covariance: Array
 
 
-def _first_stage(measurement: Measurement) -> _Stage:
-    path = first_motion(measurement)
+def _first_stage(measurement: Measurement, samples: int) -> _Stage:
+    path = first_motion(measurement, samples)
     nodes, speed = _scales(path)
     tents = _tents(nodes, path, speed, measurement.tones)
     noise = np.tile(measurement.force_noise(), 2)
@@ -145,9 +165,9 @@ class _Fit:
         return [self.equations.unit / self.speed**power for power in powers]
 
 
-def first_motion(measurement: Measurement) -> Motion:
+def first_motion(measurement: Measurement, samples: int = 0) -> Motion:
     """Return the motion of the measured tones, sampled for forces with a sharp contact."""
-    wanted = max(_SAMPLES * int(measurement.tones.max()), _FEWEST)
+    wanted = max(_SAMPLES * int(measurement.tones.max()), _FEWEST, samples)
     return motion(measurement, 1 << (wanted - 1).bit_length())
 
 
@@ -176,15 +196,17 @@ def floor_of(force: NDArray[np.complex128], measurement: Measurement, axis: str)
     return np.tile(power + _SHARED * shared, 2)
 
 
-def solve_curve(measurement: Measurement) -> Solved:
+def solve_curve(measurement: Measurement, search: Search | None = None) -> Solved:
     """Return the force of one pixel with tones along z alone."""
-    stage = _first_stage(measurement)
-    found = _fit(measurement, stage, _FIRST)
-    stage, hidden, found = _completed(measurement, stage, found)
-    others = [_fit(measurement, stage, kinds) for kinds in _OTHERS]
-    best = min(others, key=lambda other: other.estimate.score)
+    search = Search() if search is None else search
+    stage = _first_stage(measurement, search.samples)
+    first, *others = search.forms
+    found = _fit(measurement, stage, search, first)
+    stage, hidden, found = _completed(measurement, stage, search, found)
+    rivals = [found, *(_fit(measurement, stage, search, kinds) for kinds in others)]
+    best = min(rivals, key=lambda rival: rival.estimate.score)
     if best.estimate.score < found.estimate.score - _STRONG:
-        stage, hidden, found = _completed(measurement, stage, best)
+        stage, hidden, found = _completed(measurement, stage, search, best)
     dissipative = [0.0] + [_JUDGED ** _POWERS[kind] for kind in found.damping]
     mixtures = np.vstack([np.eye(len(found.blocks)), dissipative])
     *parts, slow = averaged(found.equations, found.blocks, found.estimate, mixtures)
@@ -197,16 +219,6 @@ def solve_curve(measurement: Measurement) -> Solved:
         parts=tuple(map(_scaled, parts, found.units())),
         dissipative=_scaled(slow, found.equations.unit),
         hidden=hidden,
-        noise_limited=_noise_limited(measurement, stage),
-    )
-
-
-def _noise_limited(measurement: Measurement, stage: _Stage) -> bool:
-    force = np.linalg.norm(stack(measurement.force()))
-    noise = 2.0 * np.sum(measurement.force_noise() ** 2)
-    return bool(
-        noise > _NOISE_SHARE * np.trace(stage.covariance)
-        and np.linalg.norm(stage.shift) < _UNMEASURED * force
     )
 
 
@@ -214,40 +226,45 @@ def _scaled(part: Part, unit: float) -> Part:
     return Part(part.mean * unit, part.covariance * unit**2)
 
 
-def _completed(measurement: Measurement, stage: _Stage, found: _Fit) -> tuple[_Stage, Hidden, _Fit]:
+def _completed(
+    measurement: Measurement, stage: _Stage, search: Search, found: _Fit
+) -> tuple[_Stage, Hidden, _Fit]:
     """Return the fit on a motion that no longer changes by more than it is uncertain."""
+    fewest, most = search.passes
     number = 0
     while True:
         before = stage.path
         stage, hidden = _refine(measurement, stage, found)
-        found = _fit(measurement, stage, found.damping, found)
+        found = _fit(measurement, stage, search, found.damping, found)
         number += 1
         change = np.sqrt(2.0 * np.mean((stage.path.z - before.z) ** 2))
         settled = change < _SETTLED * np.sqrt(2.0 * np.sum(hidden.deviation**2))
-        if number >= _MOST_PASSES or (number >= _FEWEST_PASSES and settled):
+        if number >= most or (number >= fewest and settled):
             return stage, hidden, found
 
 
 def _fit(
     measurement: Measurement,
     stage: _Stage,
+    search: Search,
     damping: tuple[str, ...],
     before: _Fit | None = None,
 ) -> _Fit:
     nodes = stage.nodes
     force = measurement.force()
-    unit = float(np.sqrt(np.mean(np.abs(force) ** 2)))
+    rows = search.rows(force.size)
+    unit = float(np.sqrt(2.0 * np.mean(stack(force)[rows] ** 2)))
     equations = Equations(
-        (stack(force) + stage.shift) / unit,
-        stage.covariance / unit**2,
-        floor_of(force, measurement, "z") / unit**2,
+        (stack(force) + stage.shift)[rows] / unit,
+        stage.covariance[np.ix_(rows, rows)] / unit**2,
+        floor_of(force, measurement, "z")[rows] / unit**2,
         unit,
     )
     power = float(np.mean(equations.left**2))
-    blocks: list[Block] = [Field(nodes, stage.tents[0], power)]
+    blocks: list[Block] = [Field(nodes, stage.tents[0][rows], power)]
     for kind in damping:
         prior = Field if kind == "free" else Positive
-        own = -stage.tents[_POWERS[kind]]
+        own = -stage.tents[_POWERS[kind]][rows]
         blocks.append(prior(nodes, own, _GUESSES[kind] * power))
     start = None
     if before is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy import special
 
 from ._generic_evidence import Estimate
 from .curve import Verdict
@@ -23,12 +23,18 @@ _LARGEST_FLOOR = 0.02
 # Chance that noise alone makes a chi2 at which the model is called wrong.
 _CHANCE = 1e-4
 # Uncertainty as a part of the force, rms, beyond which the force is not known, and of its largest
-# value in the deepest part of the curve, where the tip turns: strengths learnt from the force above
-# say nothing of a wall that was touched but rarely, and a steeper one could hide there.
-_VAGUE, _UNRESOLVED = 0.075, 0.06
-# The same where noise is all that limits the result, so that bands tell what they should.
-_VAGUE_IN_NOISE, _UNRESOLVED_IN_NOISE = 0.15, 0.25
+# value in the deepest part of the curve, where the tip turns.
+_VAGUE, _UNRESOLVED = 0.2, 0.25
 _DEEPEST = 0.02
+# The same where most of the squared uncertainty lies at the wall, the lowest twentieth of the
+# curve: strengths learnt from the force above say nothing of a wall that was touched but rarely,
+# and a steeper one could hide there. Over Lennard-Jones and Morse walls with noise it holds 0.5 to
+# 1 of the squared uncertainty, and errors are up to 5 standard deviations; over liquids, adhesive
+# contacts and most polymers 0.05 to 0.5, and errors are up to 2.5.
+_AT_WALL, _WALL = 0.5, 0.05
+_VAGUE_AT_WALL, _UNRESOLVED_AT_WALL = 0.075, 0.06
+# The same as _VAGUE where nothing is known about the wall.
+_OPEN = 0.075
 # The same as _VAGUE for damping, whose bands are cautious: they span some two times its errors.
 _VAGUE_DAMPING = 0.3
 # Part of the curve below the rest point, and what is left there of the largest conservative force
@@ -39,9 +45,7 @@ _NEAR_REST, _REACHES, _DAMPING_REACHES = 0.25, 0.05, 0.2
 Values = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def judge(
-    estimate: Estimate, conservative: Values, dissipative: Values, *, noise_limited: bool
-) -> Verdict:
+def judge(estimate: Estimate, conservative: Values, dissipative: Values) -> Verdict:
     """Return the verdict on a curve: of each force value and standard deviation below rest.
 
     Parameters
@@ -49,11 +53,10 @@ def judge(
     estimate : Estimate
     conservative, dissipative : tuple of ndarray, shape (n,)
         From the lowest deflection up, N; the latter at a velocity that is slow for this motion.
-    noise_limited : bool
-        Whether noise is what limits the result, rather than motion that was not measured.
     """
-    vague = _VAGUE_IN_NOISE if noise_limited else _VAGUE
-    unresolved = _UNRESOLVED_IN_NOISE if noise_limited else _UNRESOLVED
+    steep = _at_wall(conservative[1])
+    vague = _VAGUE_AT_WALL if steep else _VAGUE
+    unresolved = _UNRESOLVED_AT_WALL if steep else _UNRESOLVED
     against = [
         *explains(estimate),
         *known("the conservative force", *conservative, vague),
@@ -63,6 +66,12 @@ def judge(
         *_ended("the damping", dissipative[0], _DAMPING_REACHES),
     ]
     return Verdict(not against, tuple(against))
+
+
+def _at_wall(deviation: NDArray[np.float64]) -> bool:
+    """Return whether what is open about the force is the wall where the tip turns."""
+    square = deviation**2
+    return bool(square[: round(_WALL * square.size)].sum() > _AT_WALL * square.sum())
 
 
 def _resolved(
@@ -98,7 +107,7 @@ def explains(estimate: Estimate) -> list[str]:
         against.append(
             f"no force of this kind explains the tones: {estimate.floor:.1%} of them is left over"
         )
-    if chi2_distribution.sf(estimate.chi2, max(estimate.freedom, 1.0)) < _CHANCE:
+    if special.chdtrc(max(estimate.freedom, 1.0), estimate.chi2) < _CHANCE:
         against.append(
             f"the force does not explain the tones within their noise: chi2 {estimate.chi2:.0f} "
             f"where {estimate.freedom:.0f} is expected"
@@ -107,7 +116,10 @@ def explains(estimate: Estimate) -> list[str]:
 
 
 def known(
-    what: str, value: NDArray[np.float64], deviation: NDArray[np.float64], limit: float = _VAGUE
+    what: str,
+    value: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    limit: float = _OPEN,
 ) -> list[str]:
     """Return what speaks against a part of the force as a result."""
     size, spread = float(np.linalg.norm(value)), float(np.linalg.norm(deviation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2 as chi2_distribution
+from scipy import special
 
 from ._poly_columns import Fit
 from .curve import Verdict
@@ -48,7 +48,7 @@ def _fewness(fit: Fit) -> list[str]:
 def _misfit(chosen: Measurement, fit: Fit, chi2: float) -> list[str]:
     freedom = fit.residual.size - fit.unknowns.size
     if np.isfinite(chi2):
-        if freedom and chi2_distribution.sf(chi2, freedom) < _CHANCE:
+        if freedom and special.chdtrc(freedom, chi2) < _CHANCE:
             return [f"the model does not describe the tones: chi2 {chi2:.3g} for {freedom}"]
         return []
     size = float(np.linalg.norm(chosen.force(chosen.axes[0])))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import make_interp_spline
 
 __all__ = ["Bands", "ForceCurve", "Verdict"]
 
@@ -77,6 +76,8 @@ class ForceCurve:
 
         0 above the rest point, NaN below the lowest deflection that was visited.
         """
+        from scipy.interpolate import make_interp_spline  # takes long to import
+
         z = np.asarray(z, dtype=float)
         velocity = np.asarray(velocity, dtype=float)
         parts = [self.conservative, self.damping]

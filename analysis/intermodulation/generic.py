@@ -96,7 +96,7 @@ def _curve(solved: Solved) -> ForceCurve:
         bands=Bands(spread, damping_spread, cubic_spread),
         chi2=solved.estimate.chi2,
         degrees_of_freedom=round(solved.estimate.freedom),
-        verdict=judge(solved.estimate, (force, spread), slow, noise_limited=solved.noise_limited),
+        verdict=judge(solved.estimate, (force, spread), slow),
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 from .modes import AXES, Mode, response
 
@@ -245,11 +244,14 @@ def touched(measurement: Measurement) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape () or (pixels,)
     """
+    from scipy import special  # takes long to import
+
     change = measurement.engaged - measurement.free
     noise = measurement.change_noise
     noisy = noise > 0.0
     statistic = np.sum(np.abs(change[..., noisy] / noise[noisy]) ** 2, axis=-1)
-    limit = chi2.isf(_FALSE_CONTACTS, 2 * np.count_nonzero(noisy)) if noisy.any() else np.inf
+    freedom = 2 * np.count_nonzero(noisy)
+    limit = special.chdtri(freedom, _FALSE_CONTACTS) if freedom else np.inf
     exact = np.abs(change[..., ~noisy]).max(axis=-1, initial=0.0) > measurement.rounding
     return np.asarray((statistic > limit) | exact)
 

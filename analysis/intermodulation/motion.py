@@ -13,7 +13,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 from .measurement import Measurement, MeasurementError
 
@@ -102,6 +101,8 @@ def minimum_samples(highest_tone: int, degree: int) -> int:
     The power `degree` reaches up to `degree` times the highest tone, and it must not fold back to
     below that tone; rounded up to a length that is quick to transform.
     """
+    from scipy import fft  # takes long to import
+
     length = fft.next_fast_len((degree + 1) * highest_tone + 1, True)
     assert length is not None  # SciPy's annotation leaves the type open
     return int(length)
@@ -112,6 +113,8 @@ def spectrum(signal: ArrayLike) -> NDArray[np.complex128]:
 
     x(t) = Re sum_n X_n exp(+i n 2 pi df t).
     """
+    from scipy import fft  # takes long to import
+
     signal = np.asarray(signal, dtype=float)
     tones = np.asarray(fft.rfft(signal, axis=-1)) * (2.0 / signal.shape[-1])
     tones[..., 0] *= 0.5
@@ -119,6 +122,8 @@ def spectrum(signal: ArrayLike) -> NDArray[np.complex128]:
 
 
 def _signal(tones: NDArray[np.complex128], samples: int) -> NDArray[np.float64]:
+    from scipy import fft  # takes long to import
+
     coefficients = np.zeros(samples // 2 + 1, dtype=np.complex128)
     coefficients[: tones.size] = tones * (0.5 * samples)
     coefficients[0] = tones[0].real * samples

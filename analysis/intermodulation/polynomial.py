@@ -3,12 +3,14 @@
 Spectral fitting of Borysov et al. (eq. 11-14, 18-21, case 1): in narrow bands round the resonances
 only odd powers i + j of F = sum g_ij z^i v^j carry signal and are fitted; the rest follows from
 the absence of force above the rest point. There odd and even part cancel, so that below it they
-are equal: F(z < 0) is twice the fitted part, which is eq. 20 in closed form.
+are equal: F(z < 0) is twice the fitted part, which is eq. 20 in closed form. With the motion
+completed the damping is no polynomial, but the one for which there is most evidence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -16,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._poly_columns import Fit, least_squares, product_columns, scaled, stack
 from ._poly_verdict import judge
-from .completion import complete
-from .curve import Bands, ForceCurve
-from .measurement import Measurement, MeasurementError
+from .curve import Bands, ForceCurve, Verdict
+from .measurement import Measurement, MeasurementError, touched
 from .motion import Motion, minimum_samples, motion
+
+if TYPE_CHECKING:
+    from ._poly_damping import Damping
 
 __all__ = ["reconstruct_naive", "reconstruct_polynomial"]
 
@@ -62,15 +66,6 @@ class _Polynomial:
         table = self.table(number, z)
         return np.sqrt(np.einsum("ni,ij,nj->n", table, self.fit.covariance[own, own], table))
 
-    def force(self, z: NDArray[np.float64], velocity: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the force wherever the motion goes; a completed one goes a little beyond."""
-        total = np.zeros_like(z)
-        below = z < 0.0
-        for number, power in enumerate(self.powers):
-            sign = 1.0 if power == 0 else -1.0
-            total[below] += sign * self.part(number, z[below]) * velocity[below] ** power
-        return total
-
 
 def reconstruct_polynomial(
     measurement: Measurement,
@@ -99,7 +94,9 @@ def reconstruct_polynomial(
     weighted : bool
         Divide each equation by its noise, which the paper does not.
     completions : int
-        How often the tones that are not measured are estimated and the fit is done anew.
+        How often the tones that are not measured are estimated and the fit is done anew. From 1
+        on, the damping is not a polynomial but one that takes energy and falls off smoothly, as
+        the evidence of the tones asks; the conservative part stays the polynomial.
 
     Returns
     -------
@@ -111,7 +108,7 @@ def reconstruct_polynomial(
     ------
     MeasurementError
         If there are fewer equations than unknowns, several pixels, or tones outside of the bands
-        are asked for as equations.
+        are asked for as equations; or if no completed motion is found.
     """
     powers = _powers(degree, velocity_degree)
     chosen = _equations(measurement, equation_tones)
@@ -121,12 +118,21 @@ def reconstruct_polynomial(
             f"{chosen.tones.size} tones give {2 * chosen.tones.size} equations for {unknowns} "
             f"unknowns: measure at least {-(-unknowns // 2)} tones, or lower the degree of {degree}"
         )
-    path = motion(measurement, degree=degree, tones=motion_tones)
-    model = _fit(chosen, path, degree, powers, weighted)
-    for _ in range(completions):
-        path = complete(measurement, model.force, start=path, tones=motion_tones, passes=1)
-        model = _fit(chosen, path, degree, powers, weighted)
-    return _curve(model, chosen, path)
+    if not completions or not touched(chosen):
+        path = motion(measurement, degree=degree, tones=motion_tones)
+        return _curve(_fit(chosen, path, degree, powers, weighted), chosen, path)
+    from ._poly_damping import solve_damping  # takes long to import
+
+    moving = measurement if motion_tones is None else measurement.select(motion_tones)
+    damping = solve_damping(
+        moving.select(moving.on_axis("z")),
+        chosen,
+        degree=degree,
+        velocity_degree=velocity_degree,
+        passes=completions,
+    )
+    model = _fit(chosen, damping.path, degree, (0,), weighted, damping.tones)
+    return _damped(_curve(model, chosen, damping.path), damping)
 
 
 def _powers(degree: int, velocity_degree: int) -> tuple[int, ...]:
@@ -159,13 +165,19 @@ def _equations(measurement: Measurement, tones: ArrayLike | None) -> Measurement
 
 
 def _fit(
-    chosen: Measurement, path: Motion, degree: int, powers: tuple[int, ...], weighted: bool
+    chosen: Measurement,
+    path: Motion,
+    degree: int,
+    powers: tuple[int, ...],
+    weighted: bool,
+    known: NDArray[np.complex128] | float = 0.0,
 ) -> _Polynomial:
+    """Return the polynomial of the force, and of `known` force tones that are taken off."""
     u, scale = scaled(path.z)
     w, speed = scaled(path.velocity)
     factors = [(None if power == 0 else w**power, (power + 1) % 2) for power in powers]
     columns = product_columns(u, factors, degree, chosen.tones)
-    fit = least_squares(columns, chosen.force(), chosen.force_noise(), weighted=weighted)
+    fit = least_squares(columns, chosen.force() + known, chosen.force_noise(), weighted=weighted)
     return _Polynomial(degree, powers, scale, speed, fit)
 
 
@@ -196,6 +208,27 @@ def _bands(model: _Polynomial, z: NDArray[np.float64], chi2: float, freedom: int
     parts = [grown * model.deviation(number, z) for number in range(len(model.powers))]
     parts += [np.zeros_like(z)] if len(parts) == 1 else []
     return Bands(parts[0], parts[1], parts[2] if len(parts) > 2 else None)
+
+
+def _damped(curve: ForceCurve, damping: Damping) -> ForceCurve:
+    """Return the curve of a conservative polynomial with the damping it was fitted beside."""
+    linear, cubic = (*damping.values(curve.z), None, None)[:2]
+    bands = curve.bands
+    if bands is not None:
+        spreads = (*damping.deviations(curve.z), None, None)[:2]
+        bands = Bands(
+            bands.conservative, bands.damping if spreads[0] is None else spreads[0], spreads[1]
+        )
+    return replace(
+        curve,
+        damping=curve.damping if linear is None else linear,
+        cubic_damping=cubic,
+        bands=bands,
+        degrees_of_freedom=curve.degrees_of_freedom - damping.unknowns,
+        verdict=Verdict(
+            curve.verdict.ok and not damping.reasons, (*damping.reasons, *curve.verdict.reasons)
+        ),
+    )
 
 
 def reconstruct_naive(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
 
 from analysis.intermodulation._resonance import (
     CalibrationError,
@@ -78,6 +77,8 @@ def fit_sweep(
     CalibrationError
         Input that is no response, or a response without a resonance.
     """
+    from scipy.optimize import least_squares  # takes long to import
+
     measured = np.asarray(response, dtype=np.complex128)
     f = checked_band(frequencies, measured)
     weights = _weights(noise, measured)

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.constants import Boltzmann
-from scipy.optimize import least_squares
 
 from analysis.intermodulation._resonance import (
     CalibrationError,
@@ -142,6 +140,8 @@ def fit_thermal(
     CalibrationError
         Input that is no spectrum, or a spectrum without a resonance.
     """
+    from scipy.constants import Boltzmann  # takes long to import
+
     f = checked_band(frequencies, density)
     p = np.asarray(density, dtype=np.float64)
     if p.min() <= 0.0:
@@ -229,6 +229,8 @@ class _Model:
 
     def fit(self, factor: float) -> Any:
         """Maximise the likelihood; its deviance is a sum of squares, so least squares do it."""
+        from scipy.optimize import least_squares  # takes long to import
+
         lowest = np.log(0.6 / self._quality)  # overdamped oscillators do not ring
         half_band = (self._f[-1] - self._f[0]) / self._width
         start = np.array([0.0, max(np.log(factor), lowest + 0.1), 0.0, 1.0])

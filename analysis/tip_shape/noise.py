@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.stats import chi2
+from scipy import ndimage, special
 
 __all__ = ["noise_between", "noise_of", "smoothed", "step_noise", "unsmoothed"]
 
@@ -78,7 +77,7 @@ def noise_of(image: NDArray[np.float64]) -> float:
     for side, quantile in _SQUARES:
         free = side**2 - 6
         left = np.quantile(_left_by_quadratic(flat, side)[peaks], quantile)
-        found.append(np.sqrt(left / chi2.ppf(quantile, free)))
+        found.append(np.sqrt(left / special.chdtri(free, 1.0 - quantile)))
     return float(min(found))
 
 

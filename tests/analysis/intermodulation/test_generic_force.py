@@ -9,6 +9,8 @@ import pytest
 from scipy.constants import Boltzmann
 
 from analysis.intermodulation import ForceCurve, Measurement, MeasurementError, Mode, response
+from analysis.intermodulation._generic_evidence import Estimate
+from analysis.intermodulation._generic_verdict import judge
 from analysis.intermodulation.generic import reconstruct
 from analysis.intermodulation.lateral import LateralForces
 from sim import cantilever as simulated
@@ -245,6 +247,26 @@ class TestAForceWithoutDamping:
         true, _ = _CHARGES.components(12e-9 + found.z, 0.0, 0.0, 0.0)
         largest = np.abs(true).max()
         assert found.conservative[0] == pytest.approx(true[0], abs=0.05 * largest)
+
+
+class TestWhereTheUncertaintyLies:
+    """The same 10 % of the force left open, along all of the curve or at its lowest deflections."""
+
+    z = np.linspace(-1.0, 0.0, 401)
+    force = 1e-9 * np.exp(-(1.0 + z) / 0.1)
+    settled = Estimate(np.log([2e-3]), 0.0, (), 80.0, 80.0)
+
+    def _verdict(self, shape):
+        spread = 0.1 * shape * np.linalg.norm(self.force) / np.linalg.norm(shape)
+        silent = np.zeros(self.z.size), np.zeros(self.z.size)
+        return judge(self.settled, (self.force, spread), silent)
+
+    def test_all_along_the_curve_it_is_what_the_band_says(self):
+        assert self._verdict(np.ones(self.z.size)).ok
+
+    def test_at_the_wall_it_may_hide_a_steeper_one(self):
+        verdict = self._verdict(np.exp(-(1.0 + self.z) / 0.02))
+        assert any("the wall is not resolved" in reason for reason in verdict.reasons)
 
 
 class TestWhatCannotBeTold:

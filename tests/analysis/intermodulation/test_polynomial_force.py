@@ -77,10 +77,63 @@ def test_error_drops_where_the_equations_outnumber_the_unknowns(
     assert max(errors) < 0.065
 
 
-def test_completed_motion_brings_the_dissipation_within_one_percent(paper_case_1, relative_error):
-    curve = reconstruct_polynomial(paper_case_1.with_tones(24), completions=2)
-    assert dissipative_error(curve, paper_case_1, relative_error) < 0.01
-    assert conservative_error(curve, paper_case_1, relative_error) < 0.036
+@pytest.fixture(scope="module")
+def completed(paper_case_1):
+    """Curves of the paper's case with a completed motion, by the bands that are equations."""
+    own = paper_case_1.with_tones(24)
+    return {
+        bands: reconstruct_polynomial(
+            own, equation_tones=equations(paper_case_1, bands), completions=2
+        )
+        for bands in BANDS
+    }
+
+
+@pytest.mark.parametrize("bands", BANDS)
+def test_completed_motion_brings_the_dissipation_within_one_percent(
+    completed, paper_case_1, relative_error, bands
+):
+    assert dissipative_error(completed[bands], paper_case_1, relative_error) < 0.01
+
+
+@pytest.mark.parametrize("bands", BANDS)
+def test_completed_motion_leaves_the_conservative_force_within_3_6_percent(
+    completed, paper_case_1, relative_error, bands
+):
+    assert conservative_error(completed[bands], paper_case_1, relative_error) < 0.036
+
+
+@pytest.mark.parametrize("bands", BANDS)
+def test_completed_motion_of_the_right_model_is_trusted(completed, bands):
+    assert completed[bands].verdict.ok
+
+
+def test_completed_motion_without_damping_asked_for_has_none(paper_case_1):
+    own = paper_case_1.with_tones(24)
+    assert not reconstruct_polynomial(own, velocity_degree=0, completions=1).damping.any()
+
+
+def test_completed_motion_tells_cubic_damping(paper_case_1_cubic, relative_error):
+    own = paper_case_1_cubic.with_tones(24)
+    curve = reconstruct_polynomial(own, velocity_degree=3, completions=2)
+    assert dissipative_error(curve, paper_case_1_cubic, relative_error) < 0.01
+
+
+def test_cubic_damping_that_was_not_asked_for_shows_in_the_verdict(paper_case_1_cubic):
+    verdict = reconstruct_polynomial(paper_case_1_cubic.with_tones(24), completions=1).verdict
+    assert "no force of this kind explains the tones" in verdict.reasons[0]
+
+
+def test_tip_that_never_touched_has_no_motion_to_complete(paper_case_1):
+    own = paper_case_1.with_tones(24)
+    curve = reconstruct_polynomial(replace(own, engaged=own.free), completions=2)
+    assert "never touched" in curve.verdict.reasons[0]
+
+
+def test_equation_outside_of_the_motion_is_not_completed(paper_case_1):
+    own = paper_case_1.with_tones(24)
+    with pytest.raises(MeasurementError, match="tone 9439 is an equation but not in the motion"):
+        reconstruct_polynomial(own, motion_tones=own.tones < 5000, completions=1)
 
 
 def test_stable_form_agrees_with_the_formulas_as_they_stand(paper_case_1):
