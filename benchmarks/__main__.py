@@ -29,6 +29,8 @@ ALL = (
     "spm_files",
     "tip_shape",
     "prediction",
+    "abstention",
+    "formulations",
     "adaptive",
 )
 PAGES = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks"

@@ -26,7 +26,7 @@ from benchmarks._network_documents import Document, TakenImage, documents
 from devices.drivers.simulated_imaging.probe_kinds import KINDS
 from plans.scans import Scan, field_place
 from sim import peakforce
-from sim.copolymer import FORMULATIONS, Copolymer
+from sim.copolymer import FORMULATIONS, BulkProperties, Copolymer, Formulation
 from sim.peakforce import ForceProbe, Frame, ImageNuisance, PeakForceSettings
 from sim.tapping import TappingSettings, phase_scan, tapping_probe
 from sim.tip import Double, SphereCone, worn_by
@@ -41,6 +41,7 @@ __all__ = [
     "Recipe",
     "SimulatedRuns",
     "bulk_properties",
+    "properties_of",
     "simulated_runs",
 ]
 
@@ -71,7 +72,7 @@ class Recipe:
     Parameters
     ----------
     samples : tuple of str
-        Of `sim.copolymer.FORMULATIONS`.
+        Of `sim.copolymer.FORMULATIONS`, or of `drawn`.
     sessions : int
         Days, each with a probe of its own.
     fields : int
@@ -88,6 +89,8 @@ class Recipe:
         Of surfaces, probes and images.
     first_session : int
         Number of the first session: others than those of another recipe, for other probes.
+    drawn : tuple of Formulation
+        Of samples that are none of `sim.copolymer.FORMULATIONS`.
 
     Raises
     ------
@@ -104,10 +107,14 @@ class Recipe:
     fault: str = ""
     seed: int = 0
     first_session: int = 0
+    drawn: tuple[Formulation, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.samples if name not in FORMULATIONS]:
-            raise ValueError(f"no sample {', '.join(unknown)}: choose of {', '.join(FORMULATIONS)}")
+        if twice := [made.name for made in self.drawn if made.name in FORMULATIONS]:
+            raise ValueError(f"drawn formulations named {', '.join(twice)}: these are samples")
+        known = (*FORMULATIONS, *(made.name for made in self.drawn))
+        if unknown := [name for name in self.samples if name not in known]:
+            raise ValueError(f"no sample {', '.join(unknown)}: choose of {', '.join(known)}")
         if not self.samples or min(self.sessions, self.fields) < 1:
             raise ValueError("one sample, one session and one field or more are needed")
         if self.mode not in _KEPT:
@@ -125,6 +132,10 @@ class Recipe:
     def images(self) -> int:
         """How many images there are."""
         return len(self.samples) * self.sessions * self.fields
+
+    def formulation(self, sample: str) -> Formulation:
+        """What a sample is made of."""
+        return ({made.name: made for made in self.drawn} | dict(FORMULATIONS))[sample]
 
 
 PHASE = Recipe(FIVE, size=10.0, mode="Tapping")
@@ -201,13 +212,15 @@ def simulated_runs(
     return SimulatedRuns(folder, tuple(job.uid for job in jobs))
 
 
-def bulk_properties(samples: Iterable[str] = NINE, seed: int = 0) -> dict[str, dict[str, float]]:
+def bulk_properties(
+    formulations: Iterable[Formulation] = tuple(FORMULATIONS.values()), seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Return what tests of the bulk found of each sample, the same for all its images.
 
     Parameters
     ----------
-    samples : iterable of str
-        Their names.
+    formulations : iterable of Formulation
+        What the samples are made of.
     seed : int
         Of what no image shows; see `sim.copolymer.Formulation.bulk`.
 
@@ -216,18 +229,23 @@ def bulk_properties(samples: Iterable[str] = NINE, seed: int = 0) -> dict[str, d
     dict
         By sample, the values of `analysis.networks.tasks.PROPERTIES` by name, in their units.
     """
-    found: dict[str, dict[str, float]] = {}
-    for name in samples:
-        rng = np.random.default_rng([seed, crc32(name.encode())])
-        bulk = FORMULATIONS[name].bulk(rng)
-        found[name] = {
-            "notched_izod": bulk.izod,
-            "flexural_modulus": 1e-6 * bulk.flexural,
-            "young_modulus": 1e-6 * bulk.young,
-            "yield_strength": 1e-6 * bulk.yield_stress,
-            "ultimate_elongation": 100 * bulk.elongation,
-        }
-    return found
+    return {
+        made.name: properties_of(
+            made.bulk(np.random.default_rng([seed, crc32(made.name.encode())]))
+        )
+        for made in formulations
+    }
+
+
+def properties_of(bulk: BulkProperties) -> dict[str, float]:
+    """Return the values of `analysis.networks.tasks.PROPERTIES` by name, in their units."""
+    return {
+        "notched_izod": bulk.izod,
+        "flexural_modulus": 1e-6 * bulk.flexural,
+        "young_modulus": 1e-6 * bulk.young,
+        "yield_strength": 1e-6 * bulk.yield_stress,
+        "ultimate_elongation": 100 * bulk.elongation,
+    }
 
 
 @dataclass(frozen=True)
@@ -303,7 +321,7 @@ def _take(job: _Job) -> TakenImage:
         points=scan.points,
         line_time=1 / scan.rate,
     )
-    surface = Copolymer(FORMULATIONS[job.sample], recipe.seed)
+    surface = Copolymer(recipe.formulation(job.sample), recipe.seed)
     probe = session.probe
     with suppress(ValueError):  # as blunt as the model of wear goes
         probe = replace(probe, tip=worn_by(probe.tip, job.number * 1e-6 * scan.distance))
@@ -353,17 +371,17 @@ def _tapping_settings(told: TappingSettings) -> dict[str, tuple[Any, str]]:
 def _fingerprint(recipe: Recipe) -> str:
     """Digest of what decides each image of a recipe, the figures of the simulator included.
 
-    How many sessions there are decides no image.
+    How many sessions there are decides no image; drawn formulations are told with the others.
     """
-    of_all = {name: value for name, value in asdict(recipe).items() if name not in _COUNTS}
+    of_all = {name: value for name, value in asdict(recipe).items() if name not in _NOT_TOLD}
     rng = np.random.default_rng(0)
     simulator = (ForceProbe.drawn(rng), tapping_probe(rng), ImageNuisance.drawn(rng))
-    made = [repr(FORMULATIONS[name]) for name in recipe.samples]
+    made = [repr(recipe.formulation(name)) for name in recipe.samples]
     text = json.dumps([of_all, [repr(each) for each in simulator], made])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_COUNTS = ("sessions", "first_session")
+_NOT_TOLD = ("sessions", "first_session", "drawn")
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

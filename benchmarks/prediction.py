@@ -1,8 +1,7 @@
-"""How soon does a network say what an image shows, what does the plan notice, what is abstained on?
+"""How soon does a network say what an image shows, and what does the plan notice of it?
 
-Speed: the 50-layer network at 224 x 224 on two cores, from the event of an image to the event of
-its prediction, through the file, the live callback and the worker process. Abstention: a small
-residual network that knows three copolymers, asked of the other six and of images by broken tips.
+The 50-layer network at 224 x 224 on two cores, from the event of an image to the event of its
+prediction, through the file, the live callback and the worker process.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 from analysis.datasets import ImageSet, grouped_splits, write_image_set
 from analysis.networks.channels import CLASSIFICATION, ModelSpec
 from analysis.networks.publishing import Publication, publish
-from benchmarks._abstention import abstention_table
 from benchmarks._network_runs import THREE, Recipe, SimulatedRuns, simulated_runs
 from benchmarks.tables import Table
 from station.live import LiveAnalysis
@@ -243,13 +241,8 @@ def _plan_table(worker: PredictionWorker, image_set: ImageSet) -> Table:
     )
 
 
-def measure(folder: Path | None = None) -> Iterator[Table]:
-    """Measure speed, what the plan notices, and abstention.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Where simulated images are kept for the next time; a temporary one unless given.
+def measure() -> Iterator[Table]:
+    """Measure speed, and what the plan notices.
 
     Yields
     ------
@@ -257,11 +250,10 @@ def measure(folder: Path | None = None) -> Iterator[Table]:
     """
     with tempfile.TemporaryDirectory(prefix="prediction-") as temporary:
         home = Path(temporary)
-        kept = home if folder is None else folder
         section = NetworksSettings(model=_MODEL, threads=_CORES, timeout_s=60.0)
         settings = Settings(data=home, networks=section)
         runs = simulated_runs(
-            kept / "frames", Recipe(samples=THREE, sessions=2, fields=5, lines=_SIDE)
+            home / "frames", Recipe(samples=THREE, sessions=2, fields=5, lines=_SIDE)
         )
         image_set = write_image_set(home / "frames.h5", runs, (_CHANNEL,))
         _published(settings, image_set)
@@ -270,4 +262,3 @@ def measure(folder: Path | None = None) -> Iterator[Table]:
             threading.Event().wait(1.0)  # for what was started to come to rest
             yield _speed(worker, runs)
             yield _plan_table(worker, image_set)
-        yield abstention_table(kept)

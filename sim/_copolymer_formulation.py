@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -95,6 +95,24 @@ class Formulation:
                 f"inclusions would take {self.inclusion_fraction:.2f} of the rubber: below 0.6 is "
                 "allowed"
             )
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, name: str) -> Formulation:
+        """Return a formulation that might stand among `FORMULATIONS`.
+
+        Each figure is drawn for itself, evenly in its logarithm, between the smallest and the
+        largest of those samples: figures that go together there, as more rubber in a softer matrix
+        does, tell nothing of each other here.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws the figures.
+        name : str
+            Of the sample.
+        """
+        figures = np.log([astuple(made)[1:] for made in FORMULATIONS.values()])
+        return cls(name, *np.exp(rng.uniform(figures.min(axis=0), figures.max(axis=0))).tolist())
 
     @property
     def inclusion_fraction(self) -> float:

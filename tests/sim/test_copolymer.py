@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -204,3 +204,25 @@ def test_an_impossible_formulation_is_refused(change: dict[str, float]) -> None:
     }
     with pytest.raises(ValueError, match="allowed"):
         Formulation("odd", **(values | change))
+
+
+def _drawn(number: int) -> np.ndarray:
+    """Figures of so many drawn formulations, a row each."""
+    rng = np.random.default_rng(5)
+    return np.array([astuple(Formulation.drawn(rng, "new"))[1:] for _ in range(number)])
+
+
+def test_drawn_formulations_fill_the_ranges_of_the_samples_and_leave_none() -> None:
+    samples = np.array([astuple(made)[1:] for made in FORMULATIONS.values()])
+    low, high = samples.min(axis=0), samples.max(axis=0)
+    place = np.log(_drawn(500) / low) / np.log(high / low)
+    assert place.min() > -1e-9
+    assert place.max() < 1 + 1e-9
+    np.testing.assert_allclose(
+        np.quantile(place, [0.25, 0.5, 0.75], axis=0).T, [[0.25, 0.5, 0.75]] * 7, atol=0.08
+    )
+
+
+def test_a_figure_of_a_drawn_formulation_tells_nothing_of_another() -> None:
+    between = np.corrcoef(np.log(_drawn(500)).T) - np.eye(7)
+    assert np.abs(between).max() < 0.18  # four standard errors
