@@ -20,8 +20,12 @@ demo: $(VENV)/core.stamp    ## a hysteresis run on two specimens: figure, table,
 	$(BIN)/twinscope demo --data $(DEMO) --specimen procedural
 	$(BIN)/twinscope demo --data $(DEMO) --specimen micrograph
 
-test: $(VENV)/dev.stamp     ## all tests
-	$(BIN)/python -m pytest
+test: export OMP_NUM_THREADS ?= 1
+test: export OPENBLAS_NUM_THREADS ?= 1
+test: export TF_NUM_INTRAOP_THREADS ?= 1
+test: export TF_NUM_INTEROP_THREADS ?= 1
+test: $(VENV)/dev.stamp     ## all tests, in two processes
+	$(BIN)/python -m pytest -n 2
 
 check: lint types imports test   ## what CI runs
 

@@ -15,6 +15,9 @@ from ophyd.status import StatusBase
 
 pytest_plugins = ["microscope_bench"]
 
+# What starts servers and processes; two of these at a time would make each other late for the
+# deadlines of the wire.
+_STATION = ("tests/devices/wire/", "tests/station/", "tests/test_docs.py")
 # Threads that libraries start once and keep for the whole process.
 _LIBRARY_THREADS = ("bluesky-run-engine", "ThreadPoolExecutor", "asyncio_", "pytest_timeout")
 _GRACE = 15.0  # seconds that a thread may take to end after its owner was closed
@@ -38,6 +41,22 @@ def _remember_instances(
         remember(self)
 
     monkeypatch.setattr(kind, "__init__", init)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole files, and all files of `_STATION` at once to the first worker.
+
+    xdist begins with the unit of most tests: these, which take longest. Its mark `xdist_group`,
+    which is for this, has no effect with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "station" if nodeid.startswith(_STATION) else nodeid.partition("::")[0]
+
+    return Files(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
