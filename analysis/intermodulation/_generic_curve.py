@@ -15,6 +15,7 @@ from ._generic_basis import Nodes, tent_spectra
 from ._generic_blocks import Block, Field, Positive
 from ._generic_error import Gradient, Hidden, follow, hidden_tones, noise_covariance, stack
 from ._generic_evidence import Equations, Estimate, Part, averaged, fit, resume
+from ._one_thread import on_one_thread
 from .measurement import Measurement
 from .modes import response
 from .motion import Motion, motion, motion_from_spectra, spectrum
@@ -196,6 +197,7 @@ def floor_of(force: NDArray[np.complex128], measurement: Measurement, axis: str)
     return np.tile(power + _SHARED * shared, 2)
 
 
+@on_one_thread
 def solve_curve(measurement: Measurement, search: Search | None = None) -> Solved:
     """Return the force of one pixel with tones along z alone."""
     search = Search() if search is None else search

@@ -18,6 +18,7 @@ from ._generic_curve import check_settling, first_motion, floor_of
 from ._generic_error import Gradient, Hidden, hidden_tones, noise_covariance, stack
 from ._generic_evidence import Equations, Estimate, Part, averaged, fit
 from ._generic_verdict import UNSTABLE, UNTOUCHED, explains, known
+from ._one_thread import on_one_thread
 from .curve import Verdict
 from .lateral import LateralForces
 from .measurement import Measurement, touched
@@ -77,6 +78,7 @@ class _Component:
         return total
 
 
+@on_one_thread
 def reconstruct_field(measurement: Measurement) -> LateralForces:
     """Return the field of one pixel with tones along z and y."""
     try:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from ._parametric_damping import ExponentialDamping
 from ._parametric_fused_descent import Equations, Scale, factorised, minimise, whitened
-from ._parametric_fused_force import Sampled, parts_of, pulses, signal_tones
+from ._parametric_fused_force import (
+    Sampled,
+    deepest,
+    parts_of,
+    pulses,
+    signal_tones,
+    whole_lanes,
+)
 from ._parametric_fused_motion import (
     Along,
     Bands,
@@ -73,7 +80,8 @@ class _Lattice:
         span = np.arange(-widest, widest + 1)
         # Half of a tone belongs to its frequency, half to the negative one.
         halves = comb.expansion(span, 0) * np.where(span == 0, 1.0, 0.5)[:, None]
-        self.pairs = _bands(halves, np.zeros(span.size, dtype=np.int64))
+        self.pairs = _sums(_bands(halves, np.zeros(span.size, dtype=np.int64)))
+        self.sums = _sums(self.bands)
 
     def envelopes(self, tones: NDArray[np.complex128]) -> NDArray[np.complex128]:
         """Return the series of each band in each block, (groups, blocks, moments)."""
@@ -85,6 +93,14 @@ class _Lattice:
 def _bands(expansion: NDArray[np.complex128], groups: NDArray[np.int64]) -> Bands:
     real, imag = np.ascontiguousarray(expansion.real), np.ascontiguousarray(expansion.imag)
     return Bands(real, imag, groups)
+
+
+def _sums(bands: Bands) -> Bands:
+    """Return what sums of moments in single precision are turned into tones with."""
+    columns = bands.real.shape[1]
+    filled = ((0, 0), (0, int(whole_lanes(columns)) - columns))
+    real, imag = (np.pad(part.astype(np.float32), filled) for part in (bands.real, bands.imag))
+    return Bands(real, imag, bands.groups)
 
 
 def _resonators(modes: tuple[Mode, ...], df: float, sampling: Sampling) -> Resonators:
@@ -161,7 +177,15 @@ class FusedProblem(Problem):
     def sampled(self, contact: Contact) -> Sampled:
         """Return what tells the tones of the force along a motion."""
         cubic = bool(self.model.free[4]) or self.model.laws[1].known[1] != 0.0
-        return Sampled(self.radius, cubic, self.along(contact), self._lattice.bands)
+        return Sampled(self.radius, cubic, self.along(contact), self._lattice.sums)
+
+    def attraction(
+        self, values: NDArray[np.float64], distances: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the largest attraction of a tip at rest, as `Problem.attraction` does."""
+        known = self.model.values(values[:-1])
+        force, column = deepest(known, self.radius, distances)
+        return force, column[self._used]
 
     def tones(self, contact: Contact, values: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Return the model's force tones, N, (K,)."""

@@ -13,20 +13,27 @@ import numpy as np
 from numba import njit
 
 from ._parametric_fused_motion import FAST, Along, Bands
+from ._parametric_tones import MOMENTS
 
 __all__ = [
+    "LANES",
     "Sampled",
+    "deepest",
     "expand",
     "exponential",
+    "longest_block",
     "next_order",
     "parts_of",
     "pulses",
     "signal_tones",
     "two_products",
+    "whole_lanes",
 ]
 
 # Signals of a sample, see `_signals`; the last two serve cubic damping only.
 _COLUMNS = 9
+# Numbers of single precision that two wide registers hold.
+LANES = 32
 
 
 class Sampled(NamedTuple):
@@ -40,6 +47,7 @@ class Sampled(NamedTuple):
         Whether there is cubic damping.
     along : Along
     bands : Bands
+        Of single precision, moments filled up to a multiple of `LANES`.
     """
 
     radius: float
@@ -60,13 +68,11 @@ def signal_tones(known, height, sampled):
     sampled : Sampled
     """
     radius, cubic, along, bands = sampled
-    moments = np.empty((along.rows.shape[0], _COLUMNS, 2, bands.real.shape[1]))
+    moments = np.zeros((along.rows.shape[0], _COLUMNS, 2, bands.real.shape[1]), dtype=np.float32)
     _accumulate((radius, known[2], known[5]), height, along, cubic, moments)
     signals = np.empty((_COLUMNS if cubic else _COLUMNS - 2, bands.groups.size), np.complex128)
     for group in range(len(moments)):
-        for column in range(len(signals)):
-            own = moments[group, column]
-            expand(bands, group, own[0], own[1], signals[column])
+        expand(bands, group, moments[group], signals)
     return signals
 
 
@@ -134,6 +140,44 @@ def pulses(values, radius, height, along, out):
         out[i] = weights[i] * (push - attraction * inverse * inverse - drag)
 
 
+@njit(cache=True, error_model="numpy", nogil=True)
+def deepest(values, radius, distances):
+    """Return the largest attraction of a tip at rest, N.
+
+    Parameters
+    ----------
+    values : ndarray, shape (6,)
+        As of `pulses`.
+    radius : float
+    distances : ndarray, shape (n,)
+        At which it is looked for, m.
+
+    Returns
+    -------
+    attraction : float
+    slopes : ndarray, shape (7,)
+        Of the force there, with the values and with the distance.
+    """
+    hamaker, modulus, closest, _, _, _ = values
+    stiffness, least, place = modulus * np.sqrt(radius), np.inf, np.nan
+    for d in distances:
+        overlap = max(closest - d, 0.0)
+        push = 4.0 / 3.0 * stiffness * overlap * np.sqrt(overlap)
+        force = push - hamaker * radius / (6.0 * max(d, closest) ** 2)
+        if force < least:
+            least, place = force, d
+    overlap, bound = max(closest - place, 0.0), max(place, closest)
+    slopes = np.zeros(7)
+    slopes[0] = -radius / (6.0 * bound**2)
+    slopes[1] = 4.0 / 3.0 * np.sqrt(radius) * overlap * np.sqrt(overlap)
+    push, pull = 2.0 * stiffness * np.sqrt(overlap), hamaker * radius / (3.0 * bound**3)
+    if place < closest:
+        slopes[2], slopes[6] = push + pull, -push
+    else:
+        slopes[6] = pull
+    return -least, slopes
+
+
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
 def _signals(shape, height, z, velocity, weights, cubic, columns):
     """Fill the signals at n samples, each times its weight, (9, n) or more.
@@ -181,31 +225,44 @@ def _accumulate(shape, height, along, cubic, moments):
     along : Along
     cubic : bool
         Whether the damping has a cubic part; the last two signals are left out otherwise.
-    moments : ndarray, shape (groups, 9, 2, blocks * 5)
+    moments : ndarray, shape (groups, 9, 2, blocks * 5 or more)
         Real and imaginary parts.
     """
     rows, starts = along.rows, along.starts
     groups, blocks = rows.shape[0], starts.size - 1
-    orders = moments.shape[3] // blocks
-    longest = np.max(starts[1:] - starts[:-1])
+    longest = longest_block(starts)
     # Sums of single precision are true to 1e-6 and take half of the time.
-    columns = np.empty((_COLUMNS, longest), dtype=np.float32)
-    cosine, sine = np.empty(longest, dtype=np.float32), np.empty(longest, dtype=np.float32)
+    columns = np.zeros((_COLUMNS, longest), dtype=np.float32)
+    cosine, sine = np.zeros(longest, dtype=np.float32), np.zeros(longest, dtype=np.float32)
     for block in range(blocks):
         first, count = starts[block], starts[block + 1] - starts[block]
-        own = slice(first, first + count)
+        own, end = slice(first, first + count), whole_lanes(count)
         z, velocity, weights = along.z[own], along.velocity[own], along.weights[own]
         _signals(shape, height, z, velocity, weights, cubic, columns)
+        columns[:, count:end] = 0.0
+        cosine[count:end] = sine[count:end] = 0.0
         offsets = along.offsets[own]
         for group in range(groups):
             cosine[:count] = rows[group, 0, own]
             sine[:count] = rows[group, 1, own]
-            for order in range(orders):
-                out = moments[group, :, :, block * orders + order]
-                _products(cosine, sine, columns, count, out)
+            for order in range(MOMENTS):
+                out = moments[group, :, :, block * MOMENTS + order]
+                _products(cosine, sine, columns, end, out)
                 if cubic:
-                    two_products(cosine, sine, columns[7:], count, out[7:])
+                    two_products(cosine, sine, columns[7:], end, out[7:])
                 next_order(cosine, sine, offsets)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def whole_lanes(count):
+    """Return the next multiple of `LANES`: loops end there, on zeros, without a scalar rest."""
+    return -(-count // LANES) * LANES
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def longest_block(starts):
+    """Return the length of the longest block, in whole lanes."""
+    return whole_lanes(np.max(starts[1:] - starts[:-1]))
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
@@ -256,22 +313,43 @@ def two_products(cosine, sine, columns, count, out):
     out[0, 0], out[0, 1], out[1, 0], out[1, 1] = r0, i0, r1, i1
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
-def expand(bands, group, real, imag, out):
+@njit(cache=True, error_model="numpy", nogil=True)
+def expand(bands, group, moments, out):
     """Fill the tones of one band from moments; those of other bands stay.
 
     Parameters
     ----------
     bands : Bands
+        Of single precision.
     group : int
-    real, imag : ndarray, shape (blocks * 5,)
-    out : ndarray of complex, shape (K,)
+    moments : ndarray, shape (c or more, 2, n)
+        Real and imaginary parts; n a multiple of `LANES`, with zeros at the end.
+    out : ndarray of complex, shape (c, K)
     """
-    for k in range(out.size):
-        if bands.groups[k] != group:
-            continue
-        x, y = 0.0, 0.0
-        for i in range(real.size):
-            x += bands.real[k, i] * real[i] - bands.imag[k, i] * imag[i]
-            y += bands.real[k, i] * imag[i] + bands.imag[k, i] * real[i]
-        out[k] = complex(x, y)
+    own = np.flatnonzero(bands.groups == group)
+    last = own[-1]
+    for k in range(own[0], last + 1, 2):
+        # Two at once: each moment is read once for both. An odd last one is done twice.
+        other = min(k + 1, last)
+        for column in range(out.shape[0]):
+            first, second = _two_tones(
+                bands.real[k],
+                bands.imag[k],
+                bands.real[other],
+                bands.imag[other],
+                moments[column, 0],
+                moments[column, 1],
+            )
+            out[column, k], out[column, other] = first, second
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST, nogil=True)
+def _two_tones(a, b, c, d, real, imag):
+    zero = np.float32(0.0)
+    x0 = y0 = x1 = y1 = zero
+    for i in range(real.size):
+        x0 += a[i] * real[i] - b[i] * imag[i]
+        y0 += a[i] * imag[i] + b[i] * real[i]
+        x1 += c[i] * real[i] - d[i] * imag[i]
+        y1 += c[i] * imag[i] + d[i] * real[i]
+    return complex(x0, y0), complex(x1, y1)

@@ -62,8 +62,8 @@ class Bands(NamedTuple):
     Loops of their own: the threads of a linear algebra library cost more than this work.
     """
 
-    real: NDArray[np.float64]
-    imag: NDArray[np.float64]
+    real: NDArray[np.floating]
+    imag: NDArray[np.floating]
     groups: NDArray[np.int64]
 
 

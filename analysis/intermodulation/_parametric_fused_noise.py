@@ -9,8 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ._parametric_fused_force import expand, exponential, next_order, two_products
+from ._parametric_fused_force import (
+    expand,
+    exponential,
+    longest_block,
+    next_order,
+    two_products,
+    whole_lanes,
+)
 from ._parametric_fused_motion import FAST
+from ._parametric_tones import MOMENTS
 
 __all__ = ["covariance_of", "stiffness"]
 
@@ -34,37 +42,36 @@ def stiffness(law, stride, along, pairs, out):
         Far from the surface only every so many samples is taken.
     along : Along
     pairs : Bands
-        For tones round those differences and sums, one group.
+        For tones round those differences and sums, one group, of single precision.
     out : ndarray of complex, shape (groups, groups, 2, 2, tones)
         For bands g, h; difference and sum; distance and velocity.
     """
     values, radius, height = law
-    blocks = along.starts.size - 1
-    orders = pairs.real.shape[1] // blocks
-    longest = np.max(along.starts[1:] - along.starts[:-1])
-    cosine, sine = np.empty(longest, dtype=np.float32), np.empty(longest, dtype=np.float32)
-    slopes = np.empty((2, longest), dtype=np.float32)
+    longest = longest_block(along.starts)
+    cosine, sine = np.zeros(longest, dtype=np.float32), np.zeros(longest, dtype=np.float32)
+    slopes = np.zeros((2, longest), dtype=np.float32)
     groups = out.shape[0]
-    moments = np.empty((groups, groups, 2, 2, 2, blocks * orders))
-    for block in range(blocks):
+    moments = np.zeros((groups, groups, 2, 2, 2, pairs.real.shape[1]), dtype=np.float32)
+    for block in range(along.starts.size - 1):
         near, weights = _near(along, along.starts[block], along.starts[block + 1], height, stride)
+        end = whole_lanes(near.size)
         z, velocity = along.z[near], along.velocity[near]
         _slopes(values, radius, height, z, velocity, weights, slopes)
+        slopes[:, near.size : end] = 0.0
+        cosine[near.size : end] = sine[near.size : end] = 0.0
         offsets, rows = along.offsets[near], along.rows[:, :, near]
         for g in range(groups):
             for h in range(g + 1):
                 for turn in range(2):
                     _turned(rows[g], rows[h], 1.0 - 2.0 * turn, cosine, sine)
-                    for place in range(block * orders, (block + 1) * orders):
+                    for place in range(block * MOMENTS, (block + 1) * MOMENTS):
                         into = moments[g, h, turn, :, :, place]
-                        two_products(cosine, sine, slopes, near.size, into)
+                        two_products(cosine, sine, slopes, end, into)
                         next_order(cosine, sine, offsets)
     for g in range(groups):
         for h in range(g + 1):
             for turn in range(2):
-                for slope in range(2):
-                    real, imag = moments[g, h, turn, slope]
-                    expand(pairs, 0, real, imag, out[g, h, turn, slope])
+                expand(pairs, 0, moments[g, h, turn], out[g, h, turn])
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -214,10 +214,6 @@ def _adhesion(
     problem: Problem, solution: Solution, covariance: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Return the largest attraction at rest and its standard deviation, N."""
-    model, fitted, height = problem.model, solution.values[:-1], solution.values[-1]
-    distance = height + np.linspace(solution.contact.lowest, 0.0, _POINTS)
-    force = model.force(fitted, problem.rest(distance))[0]
-    lowest = int(np.argmin(force))
-    slopes = model.slopes(fitted, problem.rest(distance[lowest : lowest + 1]))
-    column = np.append(slopes.parameters[:, 0, 0], slopes.distance[0, 0])
-    return float(-force[lowest]), float(np.sqrt(max(column @ covariance @ column, 0.0)))
+    distances = solution.values[-1] + np.linspace(solution.contact.lowest, 0.0, _POINTS)
+    force, column = problem.attraction(solution.values, distances)
+    return force, float(np.sqrt(max(column @ covariance @ column, 0.0)))

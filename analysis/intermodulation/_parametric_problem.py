@@ -181,6 +181,24 @@ class Problem:
         still = np.zeros_like(distance)
         return State(distance, still, still if len(self.axes) > 1 else None)
 
+    def attraction(
+        self, values: NDArray[np.float64], distances: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the largest attraction of a tip at rest, N, and its slopes with the values.
+
+        Parameters
+        ----------
+        values : ndarray, shape (m + 1,)
+            The height last.
+        distances : ndarray, shape (n,)
+            From the surface, m, at which it is looked for.
+        """
+        force = self.model.force(values[:-1], self.rest(distances))[0]
+        deepest = int(np.argmin(force))
+        slopes = self.model.slopes(values[:-1], self.rest(distances[deepest : deepest + 1]))
+        column = np.append(slopes.parameters[:, 0, 0], slopes.distance[0, 0])
+        return float(-force[deepest]), column
+
     def tones(self, contact: Contact, values: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Return the model's force tones, N, (K,)."""
         force = self.model.force(values[:-1], self._state(contact, values[-1]))

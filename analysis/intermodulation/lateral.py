@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RectBivariateSpline
 
 from ._lateral_powers import Component, fit_component, prediction_error
+from ._one_thread import on_one_thread
 from ._poly_verdict import judge
 from .completion import complete_lateral
 from .curve import Verdict
@@ -81,6 +82,7 @@ class LateralForces:
         return found[0], found[1]
 
 
+@on_one_thread
 def reconstruct_lateral(
     measurement: Measurement,
     degree: int = 21,

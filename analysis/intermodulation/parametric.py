@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._one_thread import on_one_thread
 from ._parametric_fused import FusedProblem, FusedSolver, is_fusible
 from ._parametric_law import Law, Model, Prior
 from ._parametric_map import ParametricMap, PixelVerdict, Starts, fit_pixels
@@ -46,6 +47,7 @@ _COARSE = (6, 4)
 _STARTS = 3
 
 
+@on_one_thread
 def fit(
     measurement: Measurement,
     model: Law | Model,
@@ -94,6 +96,7 @@ def fit(
     return result_of(solver.problem, solution, solver.degrees_of_freedom)
 
 
+@on_one_thread
 def fit_map(
     measurement: Measurement,
     model: Law | Model,

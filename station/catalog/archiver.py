@@ -1,8 +1,9 @@
 """The archiver: whatever the journal holds and the catalog lacks, it sends.
 
-A thread of the catalog service. It looks at the journal's folders five times a second, follows
-each run that grows, gives a stop document to a run whose writer is gone, and sends again what
-failed, later and later. One run that cannot be archived is set aside and never stops the others.
+A thread of the catalog service. It looks at the journal's folders five times a second, gives each
+run that grows a turn every second or two, gives a stop document to a run whose writer is gone, and
+sends again what failed, later and later. One run that cannot be archived is set aside and never
+stops the others.
 """
 
 import contextlib
@@ -15,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from station.catalog.client import connect
+from station.catalog.database import CatalogDatabase
 from station.catalog.feed import RunFeed, forget_aside, is_archived, set_aside
 from station.catalog.layout import Layout
+from station.catalog.local import LocalContainer
+from station.catalog.server import CONTAINERS
 from station.journal import JournalError, RunSummary, being_written, summarize
 
 _PERIOD_S = 0.2
 _TURN = 500  # documents a run may send before the next run has its turn
+# A run that goes on has a turn a second, and a rarer one where turns cost more than their share of
+# a core; never rarer than a reader would wait.
+_SHORTEST_TURN_S, _LONGEST_TURN_S, _SHARE = 1.0, 2.0, 0.05
 _TRIES = 5
 _LONGEST_PAUSE_S = 60.0
 _SETTLED_S = 2.0  # a folder that changed later than this may change again within its time stamp
@@ -77,13 +84,22 @@ class Archiver:
         while not self._ended.is_set():
             try:
                 if not self._containers:
-                    root = connect(self._uri, self._layout.api_key())
-                    self._containers = {name: root[name] for name in ("raw", "analysis")}
+                    self._containers = self._open()
                 self.step()
             except Exception:
                 _log.exception("the archiver goes on after an error")
                 self._ended.wait(1.0)
             self._ended.wait(_PERIOD_S)
+
+    def _open(self) -> dict[str, Any]:
+        if self._layout.shared_server() is not None:
+            root = self._connect()
+            return {name: root[name] for name in CONTAINERS}
+        database = CatalogDatabase(self._layout, self._connect)
+        return {name: LocalContainer.of(database, name) for name in CONTAINERS}
+
+    def _connect(self) -> Any:
+        return connect(self._uri, self._layout.api_key())
 
     def step(self) -> None:
         """Look once, and give every run that waits its turn."""
@@ -91,8 +107,17 @@ class Archiver:
         for uid, job in sorted(self._jobs.items(), key=lambda item: item[1].run.time):
             if self._ended.is_set():
                 return
-            if time.monotonic() >= job.not_before and self._serve(job):
+            if self._is_due(job) and self._serve(job):
                 del self._jobs[uid]
+
+    def _is_due(self, job: _Job) -> bool:
+        if time.monotonic() >= job.not_before:
+            return True
+        try:
+            # The pause gathers events; a run that has ended has no more of them.
+            return job.feed is not None and job.feed.has_ended()
+        except OSError:  # its turn tells what has become of the file
+            return True
 
     def _look(self) -> None:
         """Note the runs in folders that have changed."""
@@ -131,7 +156,14 @@ class Archiver:
             if job.feed is None:
                 container = self._containers[job.run.purpose]
                 job.feed = RunFeed(self._layout, job.run, container)
-            return job.feed.step(_TURN)
+            sent, began = job.feed.sent, time.thread_time()
+            done = job.feed.step(_TURN)
+            if job.feed.sent != sent:
+                pause = (time.thread_time() - began) / _SHARE
+                job.not_before = time.monotonic() + min(
+                    max(pause, _SHORTEST_TURN_S), _LONGEST_TURN_S
+                )
+            return done
         except Exception as error:
             if not job.run.path.exists():
                 _log.warning("the journal of %s was removed before it was archived", job.run.uid)

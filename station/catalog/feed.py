@@ -1,4 +1,8 @@
-"""One run on its way from the journal to the catalog."""
+"""One run on its way from the journal to the catalog.
+
+What a step sends to the catalog of one's own is written in one piece at its end; a Tiled server
+that others share gets every event of a run that goes on at once, and a run that is complete whole.
+"""
 
 import base64
 import logging
@@ -11,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from station.catalog.layout import Layout, RunState, read_state, write_state
+from station.catalog.local import LocalContainer, NotLocalError
 from station.journal import JournalTail, RunSummary, close_abandoned, summarize
 
 _AT_ONCE = 1  # a run that goes on: every event is sent when it comes
@@ -35,15 +40,20 @@ class RunFeed:
         The data folder.
     run : RunSummary
         The run.
-    container : CatalogOfBlueskyRuns
-        Client of the container that the run belongs in.
+    container : LocalContainer or CatalogOfBlueskyRuns
+        The container that the run belongs in, or the client of a shared one.
+
+    Attributes
+    ----------
+    sent : int
+        Documents that the catalog has got.
     """
 
     def __init__(self, layout: Layout, run: RunSummary, container: Any) -> None:
         self.uid = run.uid
         self.path = run.path
         self._layout = layout
-        self._container = container
+        self._use(container)
         self._fractions: set[tuple[str, str]] = set()
         self._begin()
 
@@ -64,21 +74,47 @@ class RunFeed:
         if not documents:
             close_abandoned(self.path)
             return False
-        if self._sent == 0:
+        if self.sent == 0:
             self._start_writing()
-        elif self._batch == _AT_ONCE and len(documents) > _MOST_BEHIND and self._complete():
+        elif self._behind(len(documents)):
             self._begin()
             return False
         try:
             return self._send(documents)
         except ColumnChangedError:
+            self._forget()
             self._begin()
             return False
+        except NotLocalError:
+            self._forget()
+            self._use(self._container.remote)
+            self._begin()
+            return False
+        except Exception:
+            self._forget()
+            raise
+
+    def has_ended(self) -> bool:
+        """Tell whether the journal holds the run's end, which has not been sent."""
+        return self.path.stat().st_size != self._tail.offset and self._complete()
+
+    def _behind(self, documents: int) -> bool:
+        """Tell whether a complete run is quicker sent anew, whole."""
+        each = self._local is None and self._batch == _AT_ONCE
+        return each and documents > _MOST_BEHIND and self._complete()
+
+    def _use(self, container: Any) -> None:
+        self._container = container
+        self._local = container if isinstance(container, LocalContainer) else None
+
+    def _forget(self) -> None:
+        if self._local is not None:
+            self._local.forget()
 
     def _begin(self) -> None:
         self._tail = JournalTail(self.path)
         self._writer: Any = None
-        self._sent = 0
+        self.sent = 0
         self._batch = _AT_ONCE
         self._streams: dict[str, str] = {}
         self._keys: dict[str, Mapping[str, Any]] = {}
@@ -95,14 +131,20 @@ class RunFeed:
         self._writer = TiledWriter(self._container, batch_size=self._batch)
 
     def _send(self, documents: list[tuple[str, dict[str, Any]]]) -> bool:
+        ended = False
         for name, doc in documents:
             self._writer(name, self._suited(name, doc))
-            self._sent += 1
-            if name == "stop":
-                self._note("archived")
-                _log.info("archived %s (%d documents)", self.uid, self._sent)
-                return True
-        return False
+            self.sent += 1
+            ended = name == "stop"
+            if ended:
+                break
+        if self._local is not None:
+            self._local.flush()
+        if not ended:
+            return False
+        self._note("archived")
+        _log.info("archived %s (%d documents)", self.uid, self.sent)
+        return True
 
     def _note(self, state: str) -> None:
         tail, stat = self._tail, self.path.stat()

@@ -120,7 +120,7 @@ def prepare_database(layout: Layout) -> None:
 def _application(layout: Layout, key: str) -> Any:
     from bluesky_tiled_plugins.exporters import json_seq_exporter
     from tiled.catalog import from_uri
-    from tiled.config import Authentication, StreamingCacheConfig
+    from tiled.config import Authentication
     from tiled.media_type_registration import default_serialization_registry
     from tiled.server.app import build_app
 
@@ -130,7 +130,6 @@ def _application(layout: Layout, key: str) -> Any:
         str(layout.database),
         writable_storage=[str(layout.arrays), f"duckdb:///{layout.tables}"],
         readable_storage=[str(layout.assets)],
-        cache_config=StreamingCacheConfig(uri="memory").model_dump(),
     )
     return build_app(
         catalog,

@@ -104,6 +104,17 @@ def test_fit_ends_at_the_values_of_any_law(one):
     np.testing.assert_allclose(np.diag(fused.covariance), np.diag(general.covariance), rtol=0.05)
 
 
+def test_attraction_and_its_slopes_are_those_of_any_law(one):
+    values = np.append(_START[:-1], 17e-9)
+    distances = np.linspace(-2e-9, 17e-9, 257)
+    (expected, slopes), (found, own) = (
+        kind(one, _LINEAR, _SAMPLING, _PRIORS).attraction(values, distances)
+        for kind in (Problem, FusedProblem)
+    )
+    assert found == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(own, slopes, rtol=1e-6)
+
+
 def test_best_of_several_starts_is_taken(one):
     solver = FusedSolver(FusedProblem(one, _LINEAR, _SAMPLING, _PRIORS), 1)
     far = np.append(_START[:-1], -9e-9)
