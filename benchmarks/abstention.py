@@ -45,7 +45,7 @@ _OPTIONS = TrainingOptions(epochs=60, batch=16, patience=60)
 _FOLDS = 4
 _ALLOWED = 0.05
 _CACHE = Path.home() / ".cache" / "twinscope" / "abstention"
-_FIGURES = Path(__file__).parents[1] / "docs" / "images" / "networks"
+_FIGURES = Path(__file__).parents[1] / "docs" / "images" / "abstention"
 
 Floats = NDArray[np.float64]
 
@@ -170,7 +170,8 @@ def _draw(curves: Mapping[str, AbstentionCurve], told: str) -> None:
     """Draw the curves of the kinds; samples one by one would hide each other."""
     shown = {name: curve for name, curve in curves.items() if not name.startswith("sample")}
     figure = abstention_figure(shown, _ALLOWED)
-    path = _FIGURES / f"abstention-{told.replace(' ', '-')}.png"
+    _FIGURES.mkdir(parents=True, exist_ok=True)
+    path = _FIGURES / f"{told.replace(' ', '-')}.png"
     figure.savefig(path, dpi=150)
     print(f"written: {path}")
 

@@ -45,8 +45,8 @@ from benchmarks.tables import Table, markdown, show
 __all__ = ["EVENING", "FULL", "QUICK", "Chosen", "Study", "measure", "run", "study_tables"]
 
 _DOCS = Path(__file__).parents[1] / "docs"
-_PAGE = _DOCS / "reference" / "benchmarks" / "networks.md"
-_FIGURES = _DOCS / "images" / "networks"
+_PAGES = _DOCS / "reference" / "benchmarks"
+_FIGURES = _DOCS / "images"
 _CACHE = Path.home() / ".cache" / "twinscope" / "networks"
 _FORCE = ("deformation", "dissipation", "dmt_modulus")
 _SINGLE = (*((name,) for name in _FORCE), ("phase",))
@@ -339,10 +339,11 @@ def main() -> None:
     tables = study_tables(study, results)
     for table in tables:
         show(table)
-    figures = folder / "figures" if asked.quick else _FIGURES
+    name = "networks" if study is FULL else f"networks-{study.name}"
+    figures = folder / "figures" if asked.quick else _FIGURES / name
     for path in save_figures(results, figures):
         print(f"written: {path}")
-    page = folder / "networks.md" if asked.quick else _PAGE
+    page = (folder if asked.quick else _PAGES) / f"{name}.md"
     page.write_text(_page(tables, figures, study), encoding="utf-8")
     print(f"written: {page}")
 
@@ -350,7 +351,7 @@ def main() -> None:
 def _page(tables: Sequence[Table], figures: Path, study: Study) -> str:
     command = "make networks" if study is FULL else f"make networks OPTIONS=--{study.name}"
     text = markdown("networks", tables).replace("python -m benchmarks networks", command, 1)
-    place = "figures" if study is QUICK else "../../images/networks"
+    place = "figures" if study is QUICK else f"../../images/{figures.name}"
     shown = "\n".join(
         f"![{path.stem}]({place}/{path.name})\n" for path in sorted(figures.glob("*.png"))
     )
