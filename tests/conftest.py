@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Before TensorFlow, which exports an SQLite without full-text search to whoever loads one later.
+import sqlite3  # noqa: F401
 import threading
 import time
 import weakref
