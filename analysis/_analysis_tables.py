@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+from event_model import unpack_event_page
 
 __all__ = ["AnalysisTables"]
 
@@ -67,7 +69,9 @@ class AnalysisTables:
                 streams[doc["uid"]] = doc["name"]
                 data_keys[doc["name"]] = doc.get("data_keys", {})
             elif kind in ("event", "event_page"):
-                events.setdefault(streams[doc["descriptor"]], []).extend(_numbered(kind, doc))
+                found = [doc] if kind == "event" else unpack_event_page(cast(Any, doc))
+                own = events.setdefault(streams[doc["descriptor"]], [])
+                own.extend((int(event["seq_num"]), event["data"]) for event in found)
             elif kind == "stop":
                 note = str(doc.get("reason") or "")
                 if doc["exit_status"] == "fail":
@@ -81,13 +85,3 @@ class AnalysisTables:
     def rows(self, stream: str) -> list[Mapping[str, Any]]:
         """The events of a stream in their order; none where there is no such stream."""
         return [data for _, data in sorted(self.events.get(stream, []), key=lambda event: event[0])]
-
-
-def _numbered(kind: str, doc: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Sequence number and data of an event, or of each event of a page."""
-    if kind == "event":
-        return [(int(doc["seq_num"]), doc["data"])]
-    return [
-        (int(number), {key: values[index] for key, values in doc["data"].items()})
-        for index, number in enumerate(doc["seq_num"])
-    ]

@@ -202,15 +202,7 @@ class LocalContainer(_Node):
         return self._catalog.add_node(self._number, key, family, metadata, specs)
 
 
-class _Leaf(_Node):
-    """A node with data, which it gathers until they are written."""
-
-    def write_gathered(self) -> None:
-        """Write what has gathered."""
-        raise NotImplementedError
-
-
-class _Table(_Leaf):
+class _Table(_Node):
     def __init__(
         self,
         catalog: CatalogDatabase,
@@ -240,7 +232,7 @@ class _Table(_Leaf):
         self._adapter.append_partition(0, pa.concat_tables(rows))
 
 
-class _Array(_Leaf):
+class _Array(_Node):
     def __init__(
         self,
         catalog: CatalogDatabase,
@@ -296,7 +288,7 @@ class _Array(_Leaf):
         return ZarrArrayAdapter.init_storage(self._catalog.arrays, source, list(self._path))
 
 
-class _File(_Leaf):
+class _File(_Node):
     """Files that others write; the writer tells of their growth by a request."""
 
     def __init__(
